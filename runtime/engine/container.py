@@ -44,7 +44,7 @@ class StartRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ready(NamedTuple):
-    """All that a start needs but the clone; stamps end the phases before it."""
+    """All that a start needs before its clone. stamps: the ends of the phases so far."""
 
     plan: Plan
     slots: dict[str, SlotValue]
@@ -53,7 +53,7 @@ class _Ready(NamedTuple):
 
 
 class Container(RunningProgram):
-    """Made by Engine.create(). Several threads may call; remove() frees everything it fds."""
+    """Made by Engine.create(). Several threads may call; remove() frees everything it holds."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Container(RunningProgram):
     # ---- start ----------------------------------------------------------------------------------------
 
     def attach(self, address: str = "") -> int | None:
-        """Take its network namespace before the start, for links to be put into it; None if it joins one.
+        """Take its network namespace before the start, to add links to it; None if it joins another's.
 
         address: which it will be given on the network of its config. Returns the descriptor, which stays the
         container's. Raises NetworkError.
@@ -201,7 +201,7 @@ class Container(RunningProgram):
             return paused
 
     def _birthplace(self) -> contextlib.AbstractContextManager[None]:
-        """Where the child is born: another container's pid namespace, when that is shared."""
+        """Fork into another container's pid namespace, when that is shared."""
         if "pid" not in self._shared:
             return contextlib.nullcontext()
         hide_memory()
@@ -294,7 +294,7 @@ class Container(RunningProgram):
     # ---- end ------------------------------------------------------------------------------------------
 
     def remove(self, patience_s: float = _PATIENCE_S) -> None:
-        """Kill what still runs and free all the container fds. Idempotent.
+        """Kill what still runs and free all that the container holds. Idempotent.
 
         Raises EngineError when that has not ended after `patience_s`: it is stuck in the kernel. Its cgroup
         is then left to a later sweep; all else is freed.
@@ -316,7 +316,7 @@ class Container(RunningProgram):
             stack.callback(self._free_processes, patience_s)
 
     def _free_processes(self, patience_s: float) -> None:
-        """Kill the program, which in a pid namespace takes all others along; else all in its cgroup."""
+        """Kill the program, and with it its pid namespace, or else all in its cgroup."""
         ended = self._end_processes(patience_s)
         if self.tty_fd >= 0:
             os.close(self.tty_fd)

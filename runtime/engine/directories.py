@@ -43,14 +43,14 @@ class Directories:
 
     @staticmethod
     def make_at(home: str) -> tuple[str, str]:
-        """Make what is missing of a home that is kept by its owner; return upper and work."""
+        """Make the missing directories of a persistent home; return upper and work."""
         upper, work = f"{home}/u", f"{home}/w"
         for path in (upper, work):
             os.makedirs(path, exist_ok=True)  # noqa: PTH103
         return upper, work
 
     def note_pid(self, home: str, pid: int) -> None:
-        """Leave the pid of a container without a cgroup for a sweep to find."""
+        """Write down the pid of a container without a cgroup, for a sweep."""
         owner = Owner.of(pid)
         if owner is not None:
             Path(f"{home}/pid").write_text(str(owner))

@@ -117,7 +117,7 @@ class Engine:
         return self._coming.popleft()
 
     def expect(self, ids: Iterable[str]) -> None:
-        """Say which ids the next containers will have, if others give them: their cgroups are made ahead."""
+        """Set the ids of the next containers, if the caller chooses them: their cgroups are made ahead."""
         self._coming = deque(ids)
 
     def _resolve(self, config: ContainerConfig) -> tuple[ContainerConfig, tuple[str, ...], Image | None]:
@@ -200,7 +200,7 @@ class Engine:
 
 
 def _with_image(config: ContainerConfig, image: Execution) -> ContainerConfig:
-    """Fill what the config leaves open from the image's own: entrypoint and command, env, user, directory."""
+    """Complete the config from the image's: entrypoint and command, env, user, directory."""
     entrypoint, command = config.entrypoint, config.argv
     if entrypoint is None:
         entrypoint, command = tuple(image.entrypoint or ()), command or tuple(image.cmd or ())

@@ -9,7 +9,7 @@ from runtime.docker_syntax import MalformedError
 
 
 class EngineError(Exception):
-    """A container could not be made, started or freed: names the operation, the container and the cause."""
+    """A container could not be made, started or freed. Names the operation, the container and the cause."""
 
 
 class ContainerStateError(EngineError):
@@ -30,7 +30,7 @@ class BadParameterError(EngineError):
 
 @contextlib.contextmanager
 def refusing(what: str = "") -> Iterator[None]:
-    """Raise BadParameterError for a text that is malformed, with `what` before the words."""
+    """Turn a MalformedError into a BadParameterError, with `what` before its message."""
     try:
         yield
     except MalformedError as error:

@@ -62,7 +62,7 @@ def join(target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: E
 def begin_join(
     target: Target, argv: tuple[str, ...], stdio: Sequence[int], options: ExecOptions
 ) -> tuple[Paused, Callable[[Callable[[], Spawned]], Process]]:
-    """Like join(), without waiting for the execve; what is returned makes the process of its outcome."""
+    """Like join(), without waiting for the execve; also return a function from its result to the Process."""
     paused, tty_fd = _join(target, argv, stdio, options, Paused)
 
     def made(finish: Callable[[], Spawned]) -> Process:
@@ -137,7 +137,7 @@ def _launch(
 
 @functools.cache
 def hide_memory() -> None:
-    """Make this process undumpable, for good.
+    """Make this process undumpable, permanently.
 
     Until its execve the joining child shares our memory and is visible in the container. Undumpable, only a
     process with CAP_SYS_PTRACE in the host's user namespace can read or write it through /proc/PID/mem or

@@ -51,7 +51,7 @@ def program_slots(argv: Sequence[str], env: Sequence[str], paths: Sequence[str])
 
 
 def device_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
-    """Detached copies of the host's device nodes, for a container that may make none."""
+    """Return detached copies of the host's device nodes, for a container that may not make any."""
     nodes = device_nodes(prepared.spec)
     return {
         f"device{number}": fds.keep(clone_mount(node.path, recursive=False))
@@ -60,12 +60,15 @@ def device_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
 
 
 def nulls_of(stdio: Sequence[int]) -> tuple[int, ...]:
-    """Which of the descriptors are /dev/null: -1, and those that the caller opened on the host's."""
+    """Return which descriptors are /dev/null: -1, and those that the caller opened on the host's."""
     return tuple(number for number, fd in enumerate(stdio) if fd < 0 or os.fstat(fd).st_rdev == _NULL)
 
 
 def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], fds: OpenFds) -> dict[str, SlotValue]:
-    """Descriptors 0, 1, 2 but `nulls`. Those below 3 are moved: a dup3 onto themselves would fail."""
+    """Return descriptors 0, 1, 2 except `nulls`.
+
+    Those below 3 are moved: a dup3 onto themselves would fail.
+    """
     slots: dict[str, SlotValue] = {}
     for number, fd in enumerate(stdio):
         if number not in nulls:
@@ -74,7 +77,7 @@ def stdio_slots(stdio: Sequence[int], nulls: Sequence[int], fds: OpenFds) -> dic
 
 
 def mount_slots(prepared: Prepared, fds: OpenFds) -> dict[str, SlotValue]:
-    """Detached copies of the bind mounts' sources."""
+    """Return detached copies of the bind mounts' sources."""
     slots: dict[str, SlotValue] = {}
     for number, (source, options) in enumerate(prepared.binds):
         propagation = options.propagation & ~MS_REC or MS_PRIVATE
@@ -117,7 +120,7 @@ def cgroup_slots(
 
 
 def show(group: Cgroup) -> None:
-    """Make ahead what cgroup_slots() gives, for a container without privileges."""
+    """Make in advance what cgroup_slots() returns, for a container without privileges."""
     for path in _seen(group):
         group.shown += (_view(path, read_only=True),)
 

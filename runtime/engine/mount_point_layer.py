@@ -13,7 +13,7 @@ from runtime.spawn.overlay import make_overlay
 
 FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 DIRECTORIES = ("dev", "proc", "sys")
-"""What a daemon's containers mount on, whatever their image has."""
+"""Mount points of every container of a daemon, whatever its image has."""
 
 _MOST_LAYERS = 499
 """The kernel takes 500 below an overlay."""
@@ -64,7 +64,7 @@ def _make_file(root: int, path: str) -> None:
 
 @contextlib.contextmanager
 def _opened(root: int, parts: Sequence[str]) -> Iterator[int]:
-    """Give a descriptor of a directory, made where it is missing; -1 where something else is in the way."""
+    """Yield a descriptor of a directory, made if missing; -1 where something else is in the way."""
     fd = os.dup(root)
     try:
         for part in parts:

@@ -81,7 +81,7 @@ def resolve(root_fd: int, path: str) -> str:
 
 
 def _link(root_fd: int, path: str) -> str:
-    """Where a symbolic link points to, "" for what is none."""
+    """Return the target of a symbolic link, "" for anything else."""
     try:
         fd = open_in(root_fd, path, os.O_PATH | os.O_NOFOLLOW)
     except OSError:
@@ -98,7 +98,7 @@ def link_of(fd: int) -> str:
 
 
 def again(fd: int, flags: int) -> int:
-    """Open what `fd` (O_PATH) refers to, whatever its name leads to by now. The caller closes it."""
+    """Open what `fd` (O_PATH) refers to, wherever its name leads now. The caller closes it."""
     return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC)
 
 
@@ -109,7 +109,7 @@ def mount_id(fd: int) -> int:
 
 
 def make_directories(root_fd: int, path: str) -> None:
-    """Make `path` and what is missing above it. Raises OSError."""
+    """Make `path` and its missing parents. Raises OSError."""
     made, at = "", os.dup(root_fd)
     try:
         for part in path.split("/"):
@@ -127,7 +127,7 @@ def make_directories(root_fd: int, path: str) -> None:
 
 
 def make_behind_link(root_fd: int, path: str, *, directory: bool) -> None:
-    """Make what `path` leads to, if that is missing and a link is on the way; what fails is left as it is."""
+    """Make what `path` leads to, if that is missing and a link is on the way. Failures are ignored."""
     try:
         os.close(open_in(root_fd, path, os.O_PATH))
     except FileNotFoundError:
@@ -140,7 +140,7 @@ def make_behind_link(root_fd: int, path: str, *, directory: bool) -> None:
 
 
 def make_file(root_fd: int, path: str) -> None:
-    """Make an empty file unless there is something, and what is missing above it. Raises OSError."""
+    """Make an empty file and its missing parents, unless something exists there. Raises OSError."""
     parent, _, name = path.rstrip("/").rpartition("/")
     make_directories(root_fd, parent)
     at = open_in(root_fd, parent, os.O_PATH | os.O_DIRECTORY)

@@ -17,8 +17,8 @@ _DEATH_S = 1.0
 class Pending(Generic[T]):
     """Given by Container.begin() and begin_exec(). Call finish(), once.
 
-    Nothing waits for a disk or a file system that does not answer but the new process itself. fd: can be read
-    once finish() will not wait any more.
+    Only the new process itself waits for a disk or file system that does not answer. fd: readable once
+    finish() does not block any more.
     """
 
     def __init__(self, paused: Paused, settle: Callable[[Callable[[], Spawned]], T]) -> None:
@@ -28,7 +28,7 @@ class Pending(Generic[T]):
         self.fd, self.pid = paused.done_fd, paused.pid
 
     def finish(self) -> T:
-        """Wait for the execve, and return what was begun. Raises EngineError; nothing is then left behind."""
+        """Wait for the execve, and return its result. Raises EngineError; nothing is left behind then."""
         return self._settle(self._executed)
 
     def _executed(self) -> Spawned:
@@ -39,7 +39,10 @@ class Pending(Generic[T]):
         return spawned
 
     def abandon(self, patience_s: float) -> bool:
-        """Kill it and wait for that; instead of finish(). False: it is stuck in the kernel and left there."""
+        """Kill it and wait for its end, instead of finish().
+
+        False: it is stuck in the kernel and left there.
+        """
         self.kill()
         if not is_readable(self.fd, patience_s):
             return False

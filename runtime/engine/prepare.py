@@ -141,7 +141,7 @@ def exec_process(
 
 
 def _blank(config: ContainerConfig) -> ContainerConfig:
-    """The config without what never decides a step: equal ones share a spec."""
+    """Return the config without fields that do not change the spec: configs equal then share one."""
     mounts = tuple(
         msgspec.structs.replace(mount, source="") if {"bind", "rbind"} & set(mount.options) else mount
         for mount in config.mounts
@@ -195,7 +195,7 @@ def _spec(blank: ContainerConfig, user: User) -> Spec:
 
 
 def _mounts(blank: ContainerConfig) -> tuple[Mount, ...]:
-    """All mounts: what is asked for on /dev/shm or /dev/mqueue is in the place of the container's own."""
+    """Return all mounts; requested ones on /dev/shm or /dev/mqueue replace the container's own."""
     replaced = {mount.destination for mount in blank.mounts} & {"/dev/shm", "/dev/mqueue"}
     if blank.shm_bytes == 0:
         replaced.add("/dev/shm")
@@ -213,7 +213,7 @@ _resolve = functools.lru_cache(maxsize=64)(resolve_user)
 
 
 def searched(config: ContainerConfig, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """Return where users and groups are looked up, last first: the layers, and a kept writable one."""
+    """Return where users and groups are looked up, last first: the layers, and a persistent writable one."""
     if config.rootfs:
         return (config.rootfs,)
     written = config.home and os.path.isdir(f"{config.home}/u/etc")  # noqa: PTH112 - on the start path

@@ -28,7 +28,7 @@ def granted(config: ContainerConfig) -> ContainerConfig:
 
 
 def _privileged(config: ContainerConfig) -> ContainerConfig:
-    """All rights, all devices, nothing masked, where the config does not say otherwise."""
+    """Return the config with all rights, all devices and nothing masked, where it has the defaults."""
     changes: dict[str, object] = {
         "devices": _host_devices() + config.devices,
         "limits": msgspec.structs.replace(config.limits, confine_devices=False, devices=()),
@@ -45,7 +45,7 @@ def _privileged(config: ContainerConfig) -> ContainerConfig:
 
 
 def _with_devices(config: ContainerConfig) -> tuple[DeviceRule, ...]:
-    """The rules of the limits, and full access to each device that they do not speak of."""
+    """Return the device rules of the limits, and full access to each device without a rule."""
     rules = config.limits.devices
     known: set[tuple[str, int | None, int | None]] = {(rule.kind, rule.major, rule.minor) for rule in rules}
     for device in config.devices:
@@ -72,10 +72,7 @@ def _host_devices() -> tuple[Device, ...]:
 
 
 def device_at(path: str, target: str = "") -> Device | None:
-    """Return the device node `path` of the host as one of a container at `target`, None when it is none.
-
-    A symlink is none. Raises OSError.
-    """
+    """Return a device node of the host as a container's at `target`; None for others. Raises OSError."""
     try:
         info = os.lstat(path)
     except FileNotFoundError:

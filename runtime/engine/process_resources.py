@@ -28,7 +28,7 @@ _networks: NetworkModes | None = None
 
 
 def enter() -> None:
-    """Count one engine more."""
+    """Count a new engine."""
     global _engines
     with _lock:
         _engines += 1
@@ -70,7 +70,7 @@ def networks() -> NetworkModes:
 
 
 def leave() -> None:
-    """Count one engine less; the last one frees what was shared."""
+    """Count an engine's end; the last one frees what was shared."""
     global _engines, _networks
     with _lock, contextlib.ExitStack() as stack:
         _engines -= 1

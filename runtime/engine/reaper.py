@@ -29,7 +29,7 @@ _ENDS = (os.CLD_EXITED, os.CLD_KILLED, os.CLD_DUMPED)
 
 
 class Child:
-    """A process this process has started. Owns the pidfd. Safe for use by several threads."""
+    """A child process. Owns the pidfd. Safe for use by several threads."""
 
     def __init__(self, pid: int, pidfd: int) -> None:
         self.pid = pid
@@ -54,7 +54,7 @@ class Child:
         return wait_for(self, (), timeout_s)
 
     def poll(self) -> int | None:
-        """Return the exit status without waiting; None while it runs, or while another's tracer keeps it."""
+        """Return the exit status without waiting; None while it runs, or while another tracer keeps it."""
         with self._lock:
             while self._code is None:
                 info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
@@ -112,7 +112,7 @@ def wait_for(child: Child, joined: Sequence[Child], timeout_s: float | None) -> 
 
 
 def is_readable(fd: int, longest_s: float) -> bool:
-    """Wait until a descriptor can be read, for `longest_s` at most; say so. Not once it is closed."""
+    """Say whether a descriptor is readable within `longest_s`. Not once it is closed."""
     try:
         # A duplicate: another waiter may close a pidfd while this one sleeps.
         fd = os.dup(fd)
@@ -143,9 +143,9 @@ def settle(pid: int) -> None:
 
 
 def _let_go(tid: int, number: int) -> None:
-    """Trace a stopped thread no longer; it gets its signal, unless that only says that it has called execve.
+    """Detach from a stopped thread; it gets its signal, except the SIGTRAP of an execve.
 
-    ESRCH: killed meanwhile, or traced by another thread of this process, whose end lets it go.
+    ESRCH: it was killed, or is traced by another thread of this process, whose end detaches it.
     """
     with contextlib.suppress(StepError):
         _detach().walk({"tid": tid, "signal": 0 if number == signal.SIGTRAP else number})

@@ -93,7 +93,7 @@ class EngineResources:
         return process_resources.networks().attach(config.network, config.ports, address)
 
     def detach(self, attachment: NetworkAttachment) -> None:
-        """Give a container's network back."""
+        """Return a container's network to its pool."""
         process_resources.networks().detach(attachment)
 
     def init_fd(self) -> int:

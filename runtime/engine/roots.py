@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _TARGETS_MOST = 256
 _IMAGES_KEPT = 4
-"""Sets of layers that roots are kept ready for; the one longest unused gives way."""
+"""For how many sets of layers roots are kept ready; the least recently used one is dropped."""
 
 
 class Root(msgspec.Struct, frozen=True):
@@ -66,10 +66,10 @@ class Roots:
             return self._make(layers)
 
     def take_at(self, home: str, layers: tuple[str, ...]) -> Root:
-        """Return a root whose writable layer is kept in `home`: what is there already, or a new one.
+        """Return a root whose writable layer lies in `home`, existing or new.
 
-        A ready root moves there: its overlay holds the directories themselves, whatever they are called.
-        Raises StepError, OSError.
+        A ready root is renamed to it: its overlay holds the directories themselves. Raises StepError,
+        OSError.
         """
         if not os.path.isdir(f"{home}/u") and self._still(layers):  # noqa: PTH112 - hot
             with contextlib.suppress(KeyError, IndexError):
@@ -109,9 +109,9 @@ class Roots:
     def refill(
         self, layers: tuple[str, ...], hold: Callable[[], Lease | None], most: int | None = None
     ) -> bool:
-        """Make up to `most` roots over `layers` ready; call it outside the start path. True when all are.
+        """Make up to `most` roots over `layers` in advance, outside the start path.
 
-        hold: keeps the layers from being removed, called when the first is made.
+        True when none is missing. hold: called with the first one, to keep the layers from being removed.
         """
         with self._lock:
             if layers not in self._ready:
@@ -135,11 +135,11 @@ class Roots:
                     self._drop(layers)
 
     def _still(self, layers: tuple[str, ...]) -> bool:
-        """Say whether the layers are those that the ready roots were made over: no lease may hold them."""
+        """Say whether the layers are still those of the ready roots, as there may be no lease on them."""
         return self._inodes.get(layers) == _inodes(layers)
 
     def close(self) -> None:
-        """Free all that were not taken. Idempotent."""
+        """Free all roots that were not taken. Idempotent."""
         with self._lock:
             while self._ready:
                 self._drop(next(iter(self._ready)))
@@ -161,7 +161,7 @@ class Roots:
             self._below[layers] = inodes, add_targets(layers, self._directories)
 
     def _over(self, layers: tuple[str, ...], home: str, upper: str, work: str) -> Root:
-        """Make a root over `layers`, with what all containers mount on above them if that is made."""
+        """Make a root over `layers`, and over the layer of mount points if there is one."""
         known = self._below.get(layers)
         made = known is not None and known[0] == _inodes(layers)
         lower = known[1] if known is not None and made else layers
@@ -181,7 +181,7 @@ class Roots:
 
 
 def _inodes(layers: tuple[str, ...]) -> tuple[int, ...]:
-    """Numbers that a layer removed and unpacked anew does not keep."""
+    """Identify a layer, so that one that was removed and unpacked again differs."""
     try:
         return tuple(os.stat(layer).st_ino for layer in layers)  # noqa: PTH116 - hot
     except OSError:

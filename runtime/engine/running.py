@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RunningProgram:
-    """What a container is while it runs; its start and end are container.Container's.
+    """A container while it runs. Container has its start and end.
 
     tty_fd: the host's end of its terminal once started with tty, else -1; closed by remove().
     """
@@ -52,7 +52,7 @@ class RunningProgram:
 
     @property
     def group(self) -> Cgroup | None:
-        """Its cgroup while it has one: to be looked at, and killed."""
+        """Its cgroup while it has one, to be read and killed."""
         return self._group
 
     def poll(self) -> int | None:
@@ -66,11 +66,11 @@ class RunningProgram:
 
     @property
     def address(self) -> str | None:
-        """Its IPv4 address as the host reaches it, None without a network of its own."""
+        """Its IPv4 address for the host, None without its own network."""
         return self._attachment.address if self._attachment else None
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Wait for the program's end; return its exit status (128 + signal), None when the time is over."""
+        """Wait for the program's end; return its exit status (128 + signal), None on timeout."""
         return wait_for(self._started("wait for"), self._joined, timeout_s)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
@@ -101,7 +101,7 @@ class RunningProgram:
         return self._grouped("read stats of").stats()
 
     def memory(self) -> int:
-        """Return the bytes of memory its processes have: the sum of their proportional set sizes."""
+        """Return the memory of its processes in bytes: the sum of their proportional set sizes."""
         group = self._group
         pids = group.procs() if group is not None else (self.pid,)
         return _pss_bytes(pids)

@@ -92,7 +92,7 @@ def info_document(core: Core) -> dict[str, Any]:
 
 
 def daemon_id(core: Core) -> str:
-    """Name this daemon: the same as long as the machine and its root are."""
+    """Return the id of this daemon, derived from the machine and its root."""
     try:
         machine = Path("/etc/machine-id").read_text().strip()
     except OSError:

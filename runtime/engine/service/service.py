@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from runtime.image.registry.client import RegistryClient
 
 _REOPEN_S = (0.1, 10.0)
-"""How long to wait before another spawner is tried again: at first, and at most."""
+"""The first and the longest wait before another spawner is tried again."""
 _RECOVERY_S = 3.0
 """How long to wait for another spawner before containers count as ended and their policies apply."""
 
@@ -79,7 +79,7 @@ class Service(Parts):
         return service
 
     async def _wire(self, spawner: Awaitable[socket.socket] | None) -> None:
-        """Make the parts; imported here, so that one part can be used without all others."""
+        """Make the parts; imported here, so that single parts can be used without the others."""
         from runtime.engine.service.containers.execs import Execs
         from runtime.engine.service.networks.networks import Networks
         from runtime.engine.service.stdio.streams import Streams
@@ -120,7 +120,7 @@ class Service(Parts):
         return spawner
 
     async def _leave(self) -> None:
-        """Take back an opening that failed: the spawner goes, unless it has containers of before."""
+        """Undo a failed opening: end the spawner, unless it has containers of an earlier daemon."""
         spawner: Spawner | None = getattr(self, "spawner", None)
         if spawner is not None:
             with contextlib.suppress(EngineError):
@@ -134,7 +134,7 @@ class Service(Parts):
         recovery.add_done_callback(self._recoveries.discard)
 
     async def _reopen(self) -> None:
-        """Start another spawner, however often that fails: what keeps it from starting may pass."""
+        """Start another spawner, however often that fails: the cause may pass."""
         wait_s = _REOPEN_S[0]
         while True:
             try:
@@ -156,7 +156,7 @@ class Service(Parts):
             self.containers.listen()
 
     async def close(self) -> None:
-        """Stop all containers as their stop signal and grace say, or leave what runs (live_restore)."""
+        """Stop all containers with their signal and grace, or leave them running (live_restore)."""
         if self.reopening is not None:
             self.reopening.cancel()
         await self.containers.close(live_restore=self.live_restore)
@@ -174,10 +174,7 @@ class Service(Parts):
     def reload(
         self, settings: Settings, *, live_restore: bool, insecure: tuple[str, ...], mirrors: tuple[str, ...]
     ) -> None:
-        """Take over what may change while it runs, as docker has it; the rest stays until the next start.
-
-        That is: registries, labels, and how it ends.
-        """
+        """Apply what may change while it runs, as in docker: registries, labels, and how it ends."""
         self.live_restore = live_restore
         if (insecure, mirrors) != (self.insecure, self.mirrors):
             self.insecure, self.mirrors = insecure, mirrors

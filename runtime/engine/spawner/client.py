@@ -123,7 +123,7 @@ class Spawner:
 
     @property
     def on_exit(self) -> Callable[[Exited], None]:
-        """What is called for each program that ends."""
+        """The callback for each program that ends."""
         return self._on_exit or self._early.append
 
     @on_exit.setter
@@ -135,7 +135,7 @@ class Spawner:
 
     @property
     def on_lost(self) -> Callable[[], None]:
-        """What is called when the spawner is gone; at once when it is gone already."""
+        """The callback for the loss of the spawner; called at once when it is lost already."""
         return self._on_lost
 
     @on_lost.setter
@@ -337,7 +337,7 @@ def _nothing() -> None:
 
 
 def _error(failed: Failed) -> EngineError:
-    """The failure as it was raised there."""
+    """Return the error as it was raised in the spawner."""
     if failed.kind == StartFailedError.__name__:
         return StartFailedError(failed.message, failed.exit_code)
     kind = getattr(errors, failed.kind, EngineError)

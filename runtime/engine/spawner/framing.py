@@ -33,7 +33,7 @@ class WireError(Exception):
 
 
 class Inbox(Generic[T]):
-    """What arrives on a socket, as (serial, message, descriptors). The descriptors are the receiver's."""
+    """Messages from a socket, as (serial, message, descriptors). The receiver owns the descriptors."""
 
     def __init__(self, decoder: msgspec.msgpack.Decoder[tuple[int, T]]) -> None:
         self._decoder = decoder
@@ -41,7 +41,10 @@ class Inbox(Generic[T]):
         self._fds: deque[int] = deque()
 
     def receive(self, sock: socket.socket) -> bool:
-        """Take what is there; False at the end of the stream. Raises OSError: BlockingIOError for nothing."""
+        """Receive what is there; False at the end of the stream.
+
+        Raises OSError: BlockingIOError for nothing.
+        """
         # Not socket.recv_fds(): it drops the flags, and the descriptors would be inherited.
         data, beside, _, _ = sock.recvmsg(_CHUNK, _ROOM, socket.MSG_CMSG_CLOEXEC)
         for level, kind, packed in beside:
@@ -51,7 +54,7 @@ class Inbox(Generic[T]):
         return bool(data)
 
     def messages(self) -> Iterator[tuple[int, T, list[int]]]:
-        """Hand out the whole messages. Raises WireError."""
+        """Yield the complete messages. Raises WireError."""
         while len(self._bytes) >= _HEAD.size:
             length, count = _HEAD.unpack_from(self._bytes)
             end = _HEAD.size + length
@@ -103,7 +106,7 @@ class Outbox:
         return True
 
     def close(self) -> None:
-        """Forget what was not sent."""
+        """Drop what was not sent."""
         while self._parts:
             close_all(self._parts.popleft()[1])
 

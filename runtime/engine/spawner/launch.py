@@ -52,7 +52,7 @@ def connect(root: Path, private: bool) -> socket.socket:
 
 @contextlib.contextmanager
 def _short_name(root: Path) -> Iterator[str]:
-    """A name of the socket that fits into the 107 bytes an address has, however long the root's path is."""
+    """Yield a name of the socket that fits into the 107 bytes of an address, for any length of `root`."""
     fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield f"/proc/self/fd/{fd}/{SOCKET}"
@@ -110,7 +110,7 @@ def _start(root: Path, name: str, private: bool) -> None:
 
 
 def log_tail(root: Path) -> str:
-    """Return what a spawner said last, in one line."""
+    """Return the last line that a spawner wrote to its log."""
     try:
         text = (root / LOG).read_text("utf-8", "replace")[-_LOG_TAIL:]
     except OSError:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 Call = Callable[[], object]
 _REST_S = 0.01
-"""How long nothing has to happen before spare time is used: a burst of requests is not over before."""
+"""How long the loop has to be idle before `spare` is called: a burst of requests lasts longer."""
 
 
 class Loop:
@@ -45,11 +45,11 @@ class Loop:
                 self._epoll.unregister(fd)
 
     def later(self, delay_s: float, call: Call) -> None:
-        """Call once, after a time."""
+        """Call once, after a delay."""
         heapq.heappush(self._timers, (time.monotonic() + delay_s, next(self._numbers), call))
 
     def rest(self) -> None:
-        """Use spare time from now on."""
+        """Use idle time from now on."""
         self._resting = True
 
     def end(self) -> None:

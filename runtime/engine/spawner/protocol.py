@@ -13,7 +13,7 @@ from runtime.network.model import Port
 from runtime.spawn.cgroups import Limits
 
 VERSION = 3
-"""Of this protocol. A daemon of another version does not talk to a living spawner."""
+"""The version of this protocol. A daemon does not talk to a spawner of another version."""
 
 MAIN = ""
 """The exec id of a container's own program."""

@@ -85,7 +85,7 @@ class Bases:
 
 
 def _suits(image: Image, platform: str) -> bool:
-    """Say whether an image runs where it is wanted; one that does not say for what it is suits all."""
+    """Say whether an image is for a platform; one that does not name its own is for all."""
     config = image.config
     if not platform or not config.architecture:
         return True

@@ -37,7 +37,7 @@ async def build(
 ) -> str:
     """Build an image of a context (a tar, in whatever compression, or the URL `remote`); return its id.
 
-    Says in `lines` what docker says: of a quiet build the id, or else all that led to its failure. Raises
+    Reports in `lines` what docker does: for a quiet build the id, or everything when it fails. Raises
     DockerfileError for what cannot be built at all, BuildError for a step that failed, ImageError.
     """
     options = options.checked()
@@ -60,7 +60,7 @@ async def _build(
     remote: str,
     credentials: Mapping[str, Credential] | None,
 ) -> str:
-    """said: where what the steps say goes."""
+    """said: gets the output of the steps."""
     with service.images.pins.holding() as holder:
         async with _scratch(service) as scratch:
             context = await _context(service, chunks, options, remote, scratch)

@@ -253,14 +253,14 @@ class Builder:
             await asyncio.to_thread(files.add_to, state, step)
 
     async def _tree_of(self, name: str) -> LayerView:
-        """What COPY --from names. Raises BuildError."""
+        """Return the image of a COPY --from. Raises BuildError."""
         try:
             return await self._stage_or_image(name)
         except (BuildError, ImageError) as error:
             raise BuildError(f"invalid from flag value {name}: {error}") from error
 
     async def _stage_or_image(self, name: str) -> LayerView:
-        """A stage before, by name or number, or an image."""
+        """Return the image of an earlier stage, by name or number, or another image."""
         before = self._done[:-1]
         for other, state in before:
             if other and other == name.lower():
@@ -284,6 +284,6 @@ class Builder:
 
 
 def _label(pair: tuple[str, str]) -> Instruction:
-    """The instruction of a label that the request asks for; it is not to be expanded."""
+    """Return the LABEL instruction for a label of the request, which is not expanded."""
     quoted = tuple("'" + text.replace("'", "'\"'\"'") + "'" for text in pair)
     return Instruction(name="LABEL", text="LABEL " + "=".join(pair), line=0, pairs=((quoted[0], quoted[1]),))

@@ -13,7 +13,7 @@ from runtime.image.store.pins import Holder
 
 
 class Cache:
-    """Looks for steps. sources: only steps that these images consist of count, and those that are here."""
+    """Finds steps. sources: reuse only steps of these images' histories."""
 
     def __init__(self, store: ImageStore, *, off: bool, sources: Sequence[str]) -> None:
         self._store, self._off = store, off
@@ -21,7 +21,7 @@ class Cache:
         self._origins = Origins(store, sources)
 
     def find(self, state: StageState, step: Step, holder: Holder) -> Image | None:
-        """Return the image that the step leads to from where the stage is, and hold it."""
+        """Return the image that the step makes of the stage's image, and hold it."""
         if self._off:
             return None
         return self._made_here(state, step, holder) or self._origins.find(state, step, holder)

@@ -62,7 +62,7 @@ def _unpack(stream: Readable, root: Path, limits: UnpackLimits) -> None:
 
 
 def _unpack_remote(stream: Readable, root: Path, limits: UnpackLimits) -> bool:
-    """Unpack a tar, or write down one text; say whether it was a text, which is the Dockerfile itself."""
+    """Unpack a tar, or write a text to a file; say whether it was a text, which is the Dockerfile itself."""
     plain = PlainReader(stream, limits)
     start = b""
     while len(start) < 512 and (more := plain.read(512 - len(start))):

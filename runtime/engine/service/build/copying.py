@@ -29,14 +29,14 @@ _TAR_MAGIC = slice(257, 262)
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """How copies look: whose they are (None: as in the source), and their mode (None: as in the source)."""
+    """Owner and mode of copies; None: as in the source."""
 
     owner: Owner | None = _ROOT
     mode: int | None = None
 
 
 class LayerTree:
-    """A layer in the making at `root`, over the tree of an image."""
+    """A layer that is being made at `root`, over the tree of an image."""
 
     def __init__(self, base: LayerView, root: Path) -> None:
         self._base, self._root = base, str(root)
@@ -44,7 +44,7 @@ class LayerTree:
         self._links: dict[tuple[int, int], str] = {}
 
     def copy(self, sources: Sequence[Source], target: str, look: Look, verb: str) -> None:
-        """Copy sources to `target` (absolute; a `/` at its end: into that directory). Raises BuildError."""
+        """Copy sources to `target` (absolute; into that directory when it ends in `/`). Raises BuildError."""
         into = target.endswith("/")
         if len(sources) > 1 and not into:
             raise BuildError(
@@ -64,7 +64,7 @@ class LayerTree:
                 self._copy_one(source.node, where, look)
 
     def make_directory(self, path: str, owner: Owner = _ROOT) -> None:
-        """Make a directory and those above it, as far as they are missing in layer or image."""
+        """Make a directory and its parents, as far as layer and image lack them."""
         at = self._at(path)
         if path == "" or os.path.isdir(at):  # noqa: PTH112
             return

@@ -25,7 +25,7 @@ _CHUNK = 1 << 20
 
 
 class FileStep:
-    """One such instruction."""
+    """One COPY, ADD or WORKDIR."""
 
     def __init__(
         self, store: ImageStore, instruction: Instruction, values: Mapping[str, str], scratch: Path
@@ -38,7 +38,7 @@ class FileStep:
         self._look = Look()
 
     def find(self, tree: LayerView, working_dir: str, base: LayerView) -> str:
-        """Find the sources; return what the step is called in the history. BuildError for missing ones."""
+        """Find the sources; return the step's text for the history. BuildError for missing ones."""
         verb = self._instruction.name
         *names, target = [
             expand(one, self._values, self._instruction.escape) for one in self._instruction.args
@@ -83,7 +83,7 @@ class FileStep:
         return self._scratch / str(next(self._numbers))
 
     def add_to(self, state: StageState, step: Step) -> None:
-        """Make the layer and go on with the image that has it."""
+        """Make the layer, and an image with it, which the stage continues with."""
         root = self._place()
         root.mkdir(mode=0o755)
         layer_tree = LayerTree(state.tree(), root)
@@ -108,7 +108,7 @@ class FileStep:
         layer_tree.copy([unpacked], target, Look(owner=owner, mode=None), "ADD")
 
     def add_directory(self, state: StageState, path: str, step: Step) -> None:
-        """Make a directory, unless the image has it, and go on with the image that has both."""
+        """Make a directory, unless the image has it, and an image with it, which the stage continues with."""
         base = state.tree()
         root = self._place()
         root.mkdir(mode=0o755)

@@ -16,7 +16,7 @@ def no_operation(comment: str, config: Config) -> str:
 
 
 def setting_comment(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
-    """Return the comment of a setting, its variables replaced. config: as it was before it."""
+    """Return the comment of a setting, with variables replaced. config: before the setting."""
     word = _WORDS.get(instruction.name, _line)
     return f" {instruction.name} {word(instruction, config, values)}"
 

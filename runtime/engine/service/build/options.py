@@ -45,14 +45,14 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
     security_opt: tuple[str, ...] = ()
 
     def checked(self) -> BuildOptions:
-        """Return this with whole names. Raises BadParameterError, ImageReferenceError."""
+        """Return the options with complete image names. Raises BadParameterError, ImageReferenceError."""
         for name in self.buildargs:
             if not name:
                 raise BadParameterError("build argument without a name; write NAME=value")
         return msgspec.structs.replace(self, tags=tuple(named_reference(one) for one in self.tags))
 
     def host_config(self) -> HostConfig:
-        """Return what the steps' containers are run with."""
+        """Return the HostConfig of the steps' containers."""
         network = self.network_mode if self.network_mode not in ("", "default") else "default"
         return HostConfig(
             network_mode=network,

@@ -25,7 +25,7 @@ from runtime.image.store.pins import Holder
 
 
 class Origins:
-    """The images that may be gone on from; names of images that are not here do not count."""
+    """The images whose steps may be reused. Unknown names are ignored."""
 
     def __init__(self, store: ImageStore, names: Sequence[str]) -> None:
         self._store = store
@@ -38,7 +38,7 @@ class Origins:
                 continue
 
     def find(self, state: StageState, step: Step, holder: Holder) -> Image | None:
-        """Return the image that the step would lead to, made of one of them if need be, and hold it."""
+        """Return the image that the step would make, made from one of these images if needed, and hold it."""
         for image_id, document in self._documents.items():
             if not _goes_on(document, state.document, step.created_by):
                 continue

@@ -20,16 +20,16 @@ RED, PLAIN = "\x1b[91m", "\x1b[0m"
 
 
 class StepContainer:
-    """One RUN's container; remove() it in any case, or leave it for the user to look at."""
+    """The container of one RUN. remove() it, or leave it for the user to inspect."""
 
     def __init__(self, service: Service, options: BuildOptions, lines: Lines) -> None:
         self._service, self._options, self._lines = service, options, lines
         self.id = ""
 
     async def run(self, image_id: str, argv: Sequence[str], env: Sequence[str]) -> None:
-        """Run `argv` in a new container of the image, and pass on what it says.
+        """Run `argv` in a new container of the image, and forward its output.
 
-        Raises BuildError when it ends with another status than 0, or cannot be started.
+        Raises BuildError when its exit code is not 0, or it cannot be started.
         """
         containers = self._service.containers
         request = CreateRequest(

@@ -19,7 +19,7 @@ from runtime.image.layers.tree import file_digest
 
 
 class Source(msgspec.Struct, frozen=True):
-    """One thing to copy. name: what it is called at the destination. remote: it came from an URL."""
+    """One source of a copy. name: at the destination. remote: it came from an URL."""
 
     tree: LayerView
     node: ViewNode
@@ -28,7 +28,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def find_sources(tree: LayerView, patterns: Sequence[str], verb: str) -> list[Source]:
-    """Find what the patterns of COPY or ADD name. Raises BuildError, in docker's words."""
+    """Find the files that the patterns of COPY or ADD match. Raises BuildError, in docker's words."""
     found: list[Source] = []
     for pattern in patterns:
         path = posixpath.normpath(pattern).lstrip("/")
@@ -66,7 +66,7 @@ def _matching(tree: LayerView, pattern: str, verb: str) -> list[Source]:
 
 
 def content_label(sources: Sequence[Source]) -> str:
-    """Return `file:…`, `dir:…` or `multi:…` with a digest: equal for what gives an equal layer."""
+    """Return `file:…`, `dir:…` or `multi:…` with a digest: equal sources give equal layers."""
     digests = [_digest(source) for source in sources]
     if len(sources) == 1:
         return f"{'dir' if sources[0].node.is_directory else 'file'}:{digests[0]}"
@@ -75,7 +75,7 @@ def content_label(sources: Sequence[Source]) -> str:
 
 
 def _digest(source: Source) -> str:
-    """Times and owners do not count: the first differ with each checkout, the second are set anew."""
+    """Times and owners do not count: times differ in each checkout, and owners are replaced."""
     total = hashlib.sha256()
     base = source.node.path
     if not source.node.is_directory:

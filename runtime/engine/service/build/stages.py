@@ -13,7 +13,7 @@ from runtime.engine.service.dockerfile.parser import Instruction
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 PREDEFINED = frozenset(_PROXIES) | {name.lower() for name in _PROXIES}
-"""Arguments that need no ARG; without one they leave no mark in the history and the cache."""
+"""Arguments that need no ARG. Without one they are not part of history and cache."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +100,11 @@ class Arguments:
 
     @property
     def globals(self) -> Mapping[str, str]:
-        """What FROM may use."""
+        """Return the arguments that FROM may use."""
         return self._globals
 
     def begin_stage(self) -> None:
-        """Forget what the stage before declared."""
+        """Forget the arguments that the previous stage declared."""
         self._stage = {}
 
     def declare(self, name: str, default: str | None) -> None:
@@ -113,7 +113,7 @@ class Arguments:
         self._stage[name] = self._given.get(name, default if default is not None else self._globals.get(name))
 
     def values(self, env: Mapping[str, str]) -> dict[str, str]:
-        """Return what `$name` stands for: arguments, and over them the image's variables."""
+        """Return the values of `$name`: arguments, overridden by the image's variables."""
         return {**self._set(), **env}
 
     def for_run(self, env: Mapping[str, str]) -> tuple[list[str], list[str]]:
@@ -126,7 +126,7 @@ class Arguments:
         return [f"{name}={value}" for name, value in pairs], counted
 
     def unused(self) -> list[str]:
-        """Return the arguments that were given, be it without a value, and that nothing asked for."""
+        """Return the given arguments, with or without a value, that no ARG declares."""
         return sorted(self._asked - self._used - PREDEFINED)
 
     def _set(self) -> dict[str, str]:

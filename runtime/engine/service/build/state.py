@@ -63,7 +63,7 @@ class StageState:
 
     @classmethod
     def of(cls, store: ImageStore, image: Image, holder: Holder) -> StageState:
-        """Begin with an image. Blocking. ImageNotFoundError: it was removed just now."""
+        """Begin with an image. Blocking. ImageNotFoundError: it was just removed."""
         holder.hold(image.id)
         image = store.resolve(image.id)
         return cls(image, read_document(store.content.read_blob(image.id)), holder)
@@ -78,24 +78,24 @@ class StageState:
         return LayerView(self.image.layer_dirs if self.image else ())
 
     def take_triggers(self) -> list[str]:
-        """Return what ONBUILD of the base says; the new image does not say it again."""
+        """Return the base's ONBUILD instructions, which the new image does not inherit."""
         triggers = list(self.config.on_build or ())
         self.config = msgspec.structs.replace(self.config, on_build=None)
         return triggers
 
     def reset_command(self, instruction: Instruction, config: Config) -> Config:
-        """The base's CMD was meant for the base's ENTRYPOINT: a new one drops it, unless CMD came before."""
+        """Drop the base's CMD for a new ENTRYPOINT, unless this stage has set a CMD before."""
         self._command_set = self._command_set or instruction.name == "CMD"
         if instruction.name == "ENTRYPOINT" and not self._command_set:
             return msgspec.structs.replace(config, cmd=None)
         return config
 
     def next_config(self) -> Config:
-        """Return what the next image says; as docker's classic builder has it, also from which it is made."""
+        """Return the config of the next image, with the image it is made from, as docker's builder does."""
         return msgspec.structs.replace(self.config, image=self.image.id if self.image else "")
 
     def move_to(self, store: ImageStore, image: Image) -> None:
-        """Go on with an image that this step has led to. Blocking."""
+        """Continue with the image of a step. Blocking."""
         self.image = image
         self.document = read_document(store.content.read_blob(image.id))
         self.config = self.document.config

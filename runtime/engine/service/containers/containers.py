@@ -31,7 +31,7 @@ Texts = list[str]
 __all__ = ["Condition", "Containers", "Ended"]
 
 _MORE_S = 5
-"""So long the daemon waits at its end for what was killed, beyond its grace, as dockerd does."""
+"""How long the daemon waits at its end, beyond the grace, for killed containers, as dockerd does."""
 
 
 class Containers:
@@ -53,7 +53,7 @@ class Containers:
     # ---- the daemon's own life ------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Take up what is on disk and in the spawner; start what policies want."""
+        """Recover what is on disk and in the spawner; start what restart policies want."""
         await self._recovery.take_up()
         self.listen()
         await self._recovery.apply_policies()
@@ -63,11 +63,11 @@ class Containers:
         self._parts.spawner.on_exit = self._exits.exited
 
     def running(self) -> Records:
-        """Return those that have processes."""
+        """Return the running and paused ones."""
         return [entry.record for entry in self._table if entry.record.state.running]
 
     async def lost(self, records: Records) -> None:
-        """The spawner was lost with these."""
+        """Handle the loss of the spawner, with which these have ended."""
         await asyncio.gather(*(self._lose(record) for record in records))
 
     async def _lose(self, record: ContainerRecord) -> None:
@@ -80,7 +80,7 @@ class Containers:
                 await self._exits.lost(entry)
 
     async def close(self, *, live_restore: bool) -> None:
-        """Start nothing any more; end what runs, unless it is to go on; return when nothing is under way."""
+        """Start no container any more; stop all, unless live_restore; return when all work is done."""
         table = self._table
         table.closing = True
         for entry in table:
@@ -92,7 +92,7 @@ class Containers:
         await table.finish()
 
     async def _stop_all(self, running: list[ContainerEntry]) -> None:
-        """Stop all at once; what is over neither in the daemon's time nor in its own, the spawner kills."""
+        """Stop all at the same time; those that do not end in time are left for the spawner to kill."""
         graces = [_grace_of(one.record) for one in running]
         stops = [
             asyncio.ensure_future(self._control.stop(one, grace, None))
@@ -118,13 +118,13 @@ class Containers:
         limit: int = 0,
         filters: Filters | None = None,
     ) -> Records:
-        """Return those that fit, newest first; without `all` and a status filter only the running ones."""
+        """Return those that match, newest first; without `all` and a status filter only the running ones."""
         records = [entry.record for entry in self._table]
         lookups = listing.Lookups(self.get, self._image_ids)
         return listing.select(records, all=all, limit=limit, filters=filters or {}, lookups=lookups)
 
     def _image_ids(self, ref: str) -> Iterable[str]:
-        """The image of that name and all that were made from it."""
+        """Return the image of that name and all that were made from it."""
         try:
             found = {self._parts.images.find_id(ref)}
         except ImageError:
@@ -205,7 +205,7 @@ class Containers:
         await self._table.carry_out(self._control.unpause(self._table.find(ref)))
 
     def subscribe_wait(self, ref: str, condition: str = "not-running") -> asyncio.Future[Ended]:
-        """Return a future of its end, registered already: nothing that happens afterwards is missed."""
+        """Return a future of its end, already registered: nothing that happens afterwards is missed."""
         wanted, entry = check_condition(condition), self._table.find(ref)
         state = entry.record.state
         if wanted == "not-running" and not state.running and state.status != "restarting":
@@ -235,7 +235,7 @@ class Containers:
         return await self._table.carry_out(self._control.update(self._table.find(ref), request))
 
     async def prune(self, filters: Filters | None = None) -> tuple[Texts, int]:
-        """Remove all that do not run and fit; return their ids and the bytes that they had written."""
+        """Remove all that match and do not run; return their ids and the bytes that they had written."""
         removed, freed = [], 0
         for record in listing.prunable((one.record for one in self._table), filters or {}):
             size = await asyncio.to_thread(bytes_below, self.directory(record.id) / "layer" / "u")

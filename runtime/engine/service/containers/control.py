@@ -120,7 +120,7 @@ class Control:
 
     @contextlib.asynccontextmanager
     async def _turn(self, entry: ContainerEntry, *, force: bool = False) -> AsyncIterator[None]:
-        """Take the container's lock, which a start that hangs has. force: give such a start up."""
+        """Take the container's lock, which a hanging start may hold. force: cancel such a start."""
         await self._take(entry, force=force)
         try:
             yield

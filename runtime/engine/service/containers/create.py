@@ -65,7 +65,7 @@ class Creator:
         of_build: bool = False,
         shallow: bool = False,
     ) -> tuple[str, list[str]]:
-        """Make a container; return its id and docker's warnings. Nothing stays of a failure.
+        """Make a container; return its id and docker's warnings. A failure leaves nothing behind.
 
         platform, of_build, shallow: as Containers.create has them.
         Raises BadParameterError, ConflictError for a taken name, ImageNotFoundError, or a part's error.
@@ -100,7 +100,7 @@ class Creator:
         return record.id, warnings
 
     async def _image(self, request: CreateRequest) -> Image:
-        """Find the image; what its documents say is read once. ImageNotFoundError."""
+        """Find the image; its documents are cached. ImageNotFoundError."""
         if not request.image:
             if request.entrypoint or request.cmd:
                 raise BadParameterError("invalid reference format")
@@ -195,7 +195,10 @@ class Creator:
             raise BadParameterError(f"No such container: {ref}") from None
 
     async def _make(self, entry: ContainerEntry, planned: Sequence[Planned]) -> None:
-        """Everything on disk. The record comes before its volumes: a crash between leaves nothing unowned."""
+        """Write everything to disk.
+
+        The record comes before its volumes: a crash between them leaves no orphans.
+        """
         table = self._table
         networks = await self._parts.networks.check(entry.record)
         entry.record = msgspec.structs.replace(entry.record, networks=networks)
@@ -210,7 +213,7 @@ class Creator:
                 self._parts.events.publish("volume", "create", name, {"driver": "local"})
 
     def _make_volumes(self, entry: ContainerEntry, planned: Sequence[Planned]) -> list[str]:
-        """Blocking. Return the names of those that were not there."""
+        """Blocking. Return the names of the new ones."""
         volumes, made = self._parts.volumes, []
         layers = self._table.layers(entry.record)
         for one in planned:
@@ -235,7 +238,7 @@ class Creator:
         return made
 
     async def _undo(self, entry: ContainerEntry) -> None:
-        """Take back a creation that failed."""
+        """Undo a failed creation."""
         table, volumes = self._table, self._parts.volumes
         table.drop(entry)
         gone = table.store.remove(entry.id)
@@ -252,7 +255,7 @@ async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
 
 
 def _check_platform(reference: str, image: Image, asked: str) -> None:
-    """Refuse an image that is for something else. Raises NotFoundError: a client then pulls the other one."""
+    """Refuse an image for another platform. Raises NotFoundError: a client then pulls the right one."""
     if not asked:
         return
     wanted = parse_platform(asked)
@@ -265,7 +268,7 @@ def _check_platform(reference: str, image: Image, asked: str) -> None:
 
 
 def complete(host: HostConfig, facts: HostFacts, settings: Settings = DEFAULTS) -> HostConfig:
-    """Return what was asked with the daemon's defaults for what was left open, as inspect shows them."""
+    """Return the request completed with the daemon's defaults, as inspect shows it."""
     privileged = host.privileged
     changes: dict[str, Any] = {
         "log_config": settings.log_of(host.log_config),

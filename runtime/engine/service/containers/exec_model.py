@@ -119,7 +119,7 @@ class ExecEntry:
     def request(
         self, record: ContainerRecord, layers: Sequence[str], variables: Mapping[str, str] | None = None
     ) -> Exec:
-        """Return what the spawner is asked. Raises EngineError.
+        """Return the request to the spawner. Raises EngineError.
 
         layers: of the container, lowest first, to look up its users. variables: of linked containers.
         """

@@ -51,7 +51,7 @@ class Execs:
     # ---- for clients --------------------------------------------------------------------------------------
 
     async def create(self, ref: str, request: ExecRequest) -> str:
-        """Note an exec of a running container; return its id.
+        """Create an exec of a running container; return its id.
 
         ConflictError when the container does not run or is paused, BadParameterError without a command.
         """
@@ -64,7 +64,7 @@ class Execs:
         return self._note(record, request, keys).id
 
     async def start(self, exec_id: str, request: ExecStartRequest) -> Attachment | None:
-        """Start it, attached (then its output and end are in the attachment) or, detached, None.
+        """Start it, and return the attachment with its output and end, or None if detached.
 
         NotFoundError, ConflictError when it was started before, StartFailedError when it cannot be executed.
         """
@@ -154,7 +154,7 @@ class Execs:
             self._in_background(self._end(entry, exited.code))
 
     def adopt(self, running: Running) -> None:
-        """An exec goes on that an earlier daemon started: its output is dropped, its exit awaited."""
+        """Take over an exec that an earlier daemon started: its output is dropped, its exit awaited."""
         if running.exited is not None:
             self.ended(running.exited)
             return
@@ -164,17 +164,17 @@ class Execs:
         self._in_background(self._take_up(entry))
 
     def lost(self) -> None:
-        """The spawner is gone, and all that ran with it."""
+        """Handle the loss of the spawner: all execs have ended."""
         for entry in self._execs.values():
             if entry.running and entry.pid:
                 self._in_background(self._end(entry, 128 + signal.SIGKILL))
 
     def drop_unstarted(self, container_id: str) -> None:
-        """A container's run is over: forget execs that were not started, lest they begin in its next run."""
+        """Forget execs that were not started, as the container's run is over."""
         self._drop(entry for entry in self._of(container_id) if not entry.started)
 
     def forget(self, container_id: str) -> None:
-        """A container is removed, and its execs with it."""
+        """Forget the execs of a removed container."""
         self._drop(self._of(container_id))
 
     def _drop(self, entries: Iterable[ExecEntry]) -> None:

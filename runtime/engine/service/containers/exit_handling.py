@@ -34,7 +34,7 @@ class ExitHandler:
         self._starter, self._remover = starter, remover
 
     def exited(self, exited: Exited) -> None:
-        """The spawner's on_exit."""
+        """Handle an exit: this is the spawner's on_exit."""
         if exited.exec_id != MAIN:
             self._parts.execs.ended(exited)
         else:
@@ -52,11 +52,11 @@ class ExitHandler:
             log.exception("container %s has ended, but not all of it could be freed", exited.id)
 
     async def lost(self, entry: ContainerEntry) -> None:
-        """A container's spawner is gone, and the container with it. Called with its lock held."""
+        """Handle a container's end by the loss of its spawner. Called with its lock held."""
         await self.finish(entry, Exited(id=entry.id, exec_id=MAIN, code=LOST, finished_ns=time.time_ns()))
 
     async def finish(self, entry: ContainerEntry, exited: Exited) -> None:
-        """Bring a container that ran to its end. Called with its lock held."""
+        """Handle the exit of a container. Called with its lock held."""
         table, parts = self._table, self._parts
         if not table.holds(entry) or not entry.record.state.running:
             await self._release(entry.id)
@@ -107,7 +107,7 @@ class ExitHandler:
         )
 
     def _note(self, entry: ContainerEntry, exited: Exited, *, again: bool, save: bool) -> int:
-        """Write the end into the record; return how long the container has run, ns."""
+        """Write the exit to the record; return how long the container has run, ns."""
         table, state = self._table, entry.record.state
         finished_ns = exited.finished_ns or time.time_ns()
         ran_ns = max(0, finished_ns - times.ns_of(state.started_at)) if state.started_at else 0
@@ -151,7 +151,7 @@ class ExitHandler:
                 again = await self._try_again(entry)
 
     async def _try_again(self, entry: ContainerEntry) -> bool:
-        """Start it as its policy wants; say whether it is to wait once more, as there was no spawner."""
+        """Restart it by its policy; say whether to try again, as there was no spawner."""
         if entry.record.state.status != "restarting" or not self._table.holds(entry):
             return False
         if self._table.closing:
@@ -175,5 +175,5 @@ def _holds_something(record: ContainerRecord) -> bool:
 
 
 def is_handled(record: ContainerRecord, exited: Exited) -> bool:
-    """Say whether a record knows of this end already."""
+    """Say whether this exit is in the record already."""
     return bool(exited.finished_ns) and record.state.finished_at == times.text_of(exited.finished_ns)

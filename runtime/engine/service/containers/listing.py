@@ -28,7 +28,7 @@ _HEALTHS = ("none", "starting", "healthy", "unhealthy")
 
 
 class Lookups:
-    """What filters ask of others. image_ids: those that a name, id or name of an ancestor means."""
+    """Lookups that filters need. image_ids: the images that the name or id of an ancestor stands for."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ def check(filters: Filters) -> None:
 
 
 def prunable(records: Iterable[ContainerRecord], filters: Filters) -> list[ContainerRecord]:
-    """Return those that a prune removes: they do not run, and fit `until` and labels."""
+    """Return those that a prune removes: not running, and matching `until` and labels."""
     check_filters(filters, PRUNE_FILTERS)
     before = None
     for value in filters.get("until", ()):
@@ -157,7 +157,7 @@ def _on_network(record: ContainerRecord, values: Sequence[str]) -> bool:
 
 
 def _exposed(record: ContainerRecord) -> set[str]:
-    """A container's own ports. As docker has it, only what runs has any."""
+    """Return a container's own ports. As in docker, only a running one has any."""
     if not record.state.running:
         return set()
     return {
@@ -167,7 +167,7 @@ def _exposed(record: ContainerRecord) -> set[str]:
 
 
 def _published(record: ContainerRecord) -> set[str]:
-    """The host's ports by which a container is reached, which is what docker's filter means."""
+    """Return the host's ports of a container, which docker's filter is about."""
     return {f"{port.host}/{port.protocol}" for port in _bound(record)}
 
 
@@ -176,7 +176,7 @@ def _bound(record: ContainerRecord) -> tuple[Port, ...]:
 
 
 def _overlap(those: Iterable[str], values: Sequence[str]) -> bool:
-    """Say whether one of `80`, `80/udp`, `8000-8010/tcp` among values is one of those."""
+    """Say whether values like `80`, `80/udp`, `8000-8010/tcp` include one of the ports."""
     have = {_split(port) for port in those}
     for value in values:
         try:

@@ -39,7 +39,7 @@ class Recovery:
         self._cut_off: list[ContainerEntry] = []
 
     async def take_up(self) -> None:
-        """Read all records and bring each together with what the spawner holds."""
+        """Read all records and reconcile each with what the spawner holds."""
         table, spawner = self._table, self._parts.spawner
         for record in await asyncio.to_thread(table.store.load):
             self._add(record)
@@ -59,7 +59,7 @@ class Recovery:
             self._table.add(msgspec.structs.replace(record, name=record.id[:12]))
 
     async def _discard(self, container_id: str) -> None:
-        """End what no record knows of: a daemon died in the middle of its start or its removal."""
+        """End a container without a record: a daemon died during its start or its removal."""
         try:
             await self._parts.spawner.kill_all(container_id)
             await self._parts.spawner.release(container_id)
@@ -88,7 +88,7 @@ class Recovery:
             await self._exits.finish(entry, held.exited)
 
     async def _go_on(self, entry: ContainerEntry, held: Running) -> None:
-        """Take a container's run up where the last daemon left it."""
+        """Take over a running container."""
         table, parts = self._table, self._parts
         status = "paused" if held.paused else "running"
         table.set_state(entry, status=status, pid=held.pid, ports=held.ports)

@@ -52,8 +52,8 @@ class Starter:
     async def start(self, entry: ContainerEntry, *, by_policy: bool = False) -> None:
         """Start a container that does not run. by_policy: its restart policy does, so its count goes on.
 
-        Raises EngineError or what the part raised that failed; the record then says why, and a container that
-        goes with its end is gone.
+        Raises EngineError or the error of a part; the record then has the reason, and an auto-remove
+        container is gone.
         """
         self._check(entry)
         cancel_restart(entry)
@@ -140,7 +140,7 @@ class Starter:
         return container_id
 
     def _partner(self, entry: ContainerEntry, kind: namespace_modes.Kind, ref: str) -> ContainerEntry:
-        """The running container whose namespace another one shares."""
+        """Return the running container whose namespace another one shares."""
         if kind == "network":
             partner = self._table.find(ref)
             if partner is entry:
@@ -163,7 +163,10 @@ class Starter:
         return partner
 
     def _mount(self, record: ContainerRecord, layers: Iterable[Path]) -> dict[str, Path]:
-        """Blocking. Directories of a container's volumes; sources of its binds are made as docker does."""
+        """Mount volumes and return their directories; make missing sources of binds, as docker does.
+
+        Blocking.
+        """
         volumes, found = self._parts.volumes, {}
         check_answers(point.source for point in record.mounts if point.type == "bind")
         with contextlib.ExitStack() as undo:

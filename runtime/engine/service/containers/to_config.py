@@ -118,7 +118,7 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
 
 
 def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
-    """What is hidden or read-only below /proc and /sys, where it is not as by default."""
+    """Return what is masked or read-only below /proc and /sys, where it differs from the defaults."""
     host = record.host_config
     found = {}
     for name in ("masked_paths", "readonly_paths"):
@@ -133,7 +133,7 @@ def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
 
 
 def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig:
-    """Add what a privileged container does not have: limited capabilities and a filter."""
+    """Add the capabilities and the seccomp filter of an unprivileged container."""
     host = record.host_config
     security = parse_security(host.security_opt)
     caps = capabilities_of(host)
@@ -142,7 +142,7 @@ def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig
 
 
 def _network(record: ContainerRecord, around: Surroundings) -> str:
-    """The pool that its network namespace comes from: that of the network it is plugged into first."""
+    """Return the pool of its network namespace: that of its first network."""
     if around.endpoints:
         return around.endpoints[0].network
     return "host" if namespace_modes.sharing(record.host_config, "network").host else "none"
@@ -198,7 +198,7 @@ def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
 
 
 def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
-    """Those the container does not share with the host; one that it joins is among them."""
+    """Return the namespaces that are not shared with the host, including those that it joins."""
     host = record.host_config
     shared: set[str] = {kind for kind in namespace_modes.KINDS if namespace_modes.sharing(host, kind).host}
     if host.cgroupns_mode == "host":
@@ -210,7 +210,7 @@ def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
 
 
 def _shared_memory(record: ContainerRecord) -> tuple[Mount, ...]:
-    """The host's /dev/shm, which belongs to its IPC namespace, unless something else is mounted there."""
+    """Return the mount of the host's /dev/shm, for the host's IPC namespace, unless another is there."""
     host = record.host_config
     taken = {point.destination for point in record.mounts} | (host.tmpfs or {}).keys()
     if not namespace_modes.sharing(host, "ipc").host or _SHM in taken:
@@ -249,7 +249,7 @@ def _propagation(point: MountPoint) -> str:
 
 
 def _part(source: str, point: MountPoint) -> tuple[str, ...]:
-    """The option that limits a mount to a part of its volume. Here it is only seen whether it is there."""
+    """Return the option that limits a mount to a part of its volume, which has to exist."""
     part = subpath_of(point)
     if not part:
         return ()
@@ -264,7 +264,7 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
 
 
 def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
-    """Docker's own files in /etc, unless they are mounted, or all of /etc is, read-only."""
+    """Return the mounts of docker's files in /etc that are not mounted over; none over a read-only /etc."""
     taken = {point.destination for point in record.mounts if point.read_only or point.destination != "/etc"}
     mode = "ro" if record.host_config.readonly_rootfs else "rw"
     found = []

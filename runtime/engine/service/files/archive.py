@@ -62,7 +62,7 @@ async def stat_path(service: Service, ref: str, path: str) -> PathStat:
 
 
 async def get_archive(service: Service, ref: str, path: str) -> tuple[PathStat, AsyncIterator[bytes]]:
-    """Return `path` and all below it as a tar, its entries named from the last part of `path` on.
+    """Return `path` and everything below it as a tar; names begin with the last part of `path`.
 
     Close the iterator (aclosing) to stop early. NotFoundError as stat_path; BadParameterError for what is not
     the directory that `path` says by a slash at its end.
@@ -124,7 +124,7 @@ async def export(service: Service, ref: str) -> AsyncIterator[bytes]:
 
 
 class _Chunks:
-    """What a blocking iterator yields, and what must stay open until its end."""
+    """A blocking iterator, and what must stay open until its end."""
 
     def __init__(self, make: Callable[[], Iterator[bytes]], held: contextlib.AsyncExitStack) -> None:
         self._chunks, self._held = drain(make), held
@@ -182,7 +182,7 @@ def _open_start(root: int, path: str, ref: str, is_directory: bool) -> tuple[int
 
 
 def _target(root: int, path: str, ref: str, record: ContainerRecord) -> str:
-    """The path of the directory to unpack in, which is there and may be written to."""
+    """Return the path of the directory to unpack in, which exists and is writable."""
     cleaned = clean(path)
     with _worded(path, ref):
         fd = open_in(root, cleaned, os.O_PATH)

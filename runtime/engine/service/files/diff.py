@@ -62,7 +62,7 @@ def _changes(upper: Path, below: LayerView) -> list[Change]:
 
 
 def _walk(top: int, below: LayerView, skip: Skip) -> Iterator[tuple[str, int]]:
-    """Yield what differs, directories only if they differ themselves."""
+    """Yield what differs; directories only if they differ themselves."""
     pending: list[tuple[str, ViewNode | None]] = [("", below.find(""))]
     while pending:
         path, lower = pending.pop()

@@ -55,9 +55,9 @@ def layers_of(service: Service, record: ContainerRecord) -> list[str]:
 
 @contextlib.asynccontextmanager
 async def root_of(service: Service, record: ContainerRecord, *, writable: bool) -> AsyncIterator[int]:
-    """Give the root of a container, with its mounts, as a descriptor (O_PATH). Raises EngineError.
+    """Yield the root of a container, with its mounts, as a descriptor (O_PATH). Raises EngineError.
 
-    writable: what is written to one that does not run goes to its layer.
+    writable: writes to a container that does not run go to its layer.
     """
     fd = await _of_process(service, record)
     if fd >= 0:
@@ -79,7 +79,7 @@ async def root_of(service: Service, record: ContainerRecord, *, writable: bool) 
 
 @contextlib.asynccontextmanager
 async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterator[int]:
-    """Give the root of a container without anything that is mounted in it. Raises EngineError."""
+    """Yield the root of a container without its mounts. Raises EngineError."""
     fd = -1
     try:
         if record.state.running:
@@ -101,7 +101,7 @@ async def bare_root_of(service: Service, record: ContainerRecord) -> AsyncIterat
 
 
 async def _of_process(service: Service, record: ContainerRecord) -> int:
-    """The root as the container's first process has it; -1 when there is none."""
+    """Return the root of the container's first process; -1 when there is none."""
     pid = record.state.pid
     if not record.state.running or pid <= 0:
         return -1
@@ -124,7 +124,7 @@ async def _of_process(service: Service, record: ContainerRecord) -> int:
 
 
 def _layers(service: Service, record: ContainerRecord, writable: bool, below: Sequence[str] = ()) -> int:
-    """A mount, attached nowhere, of a container's layers; read-only, its own is one more layer below.
+    """Return a detached mount of a container's layers; if read-only, its own is only the topmost lower one.
 
     below: directories beneath all of them.
     """
@@ -141,7 +141,7 @@ def _layers(service: Service, record: ContainerRecord, writable: bool, below: Se
 
 
 def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitStack, writable: bool) -> int:
-    """The layers with volumes and binds; what is made for it is freed with `held`."""
+    """Return a mount of the layers with volumes and binds; `held` frees what is made for it."""
     fresh = not (service.containers.directory(record.id) / "layer" / "u").is_dir()
     working_dir = record.config.working_dir if fresh else ""
     makes_places = fresh and bool(record.mounts or working_dir.strip("/"))
@@ -176,13 +176,13 @@ def _assemble(service: Service, record: ContainerRecord, held: contextlib.ExitSt
 
 
 def _own_files(service: Service, record: ContainerRecord) -> list[Path]:
-    """What is mounted in /etc of every container that runs; there once it has run."""
+    """Return the files mounted in /etc of a container, which exist once it has run."""
     directory = service.containers.directory(record.id)
     return [directory / name for name in ("hosts", "hostname", "resolv.conf")]
 
 
 def _places(service: Service, record: ContainerRecord) -> Path:
-    """A layer with the places of those files, for images that lack them, as Docker has one."""
+    """Return a layer with mount points of those files, for images that lack them, as in Docker."""
     places = service.containers.directory(record.id) / "places"
     (places / "etc").mkdir(parents=True, exist_ok=True)
     for file in _own_files(service, record):
@@ -191,7 +191,7 @@ def _places(service: Service, record: ContainerRecord) -> Path:
 
 
 def _source(service: Service, mount: MountPoint, held: contextlib.ExitStack) -> Path | None:
-    """Where on the host a mount's files are; None for a tmpfs, and for what is not there any more."""
+    """Return a mount's source on the host; None for a tmpfs, and for one that does not exist any more."""
     if mount.type == "volume":
         source = service.volumes.mount(mount.name)
         held.callback(service.volumes.unmount, mount.name)

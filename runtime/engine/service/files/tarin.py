@@ -124,7 +124,7 @@ class _Unpacker:
     # ---- kinds of entries ---------------------------------------------------------------------------------
 
     def _directory(self, parent: str) -> int:
-        """A descriptor of a directory of the archive, made when missing."""
+        """Return a descriptor of a directory of the archive, made if missing."""
         if self._parent_fd < 0 or parent != self._parent:
             self.close()
             path = f"{self._target}/{parent}"
@@ -137,7 +137,7 @@ class _Unpacker:
         return self._parent_fd
 
     def _make_room(self, where: int, name: str, *, directory: bool) -> bool:
-        """Remove what is in the place of an entry; say whether a directory may stay."""
+        """Remove what an entry replaces; say whether a directory may stay."""
         try:
             status = os.stat(name, dir_fd=where, follow_symlinks=False)
         except FileNotFoundError:
@@ -186,7 +186,7 @@ class _Unpacker:
     # ---- metadata -----------------------------------------------------------------------------------------
 
     def _dress(self, where: int, name: str, entry: tarfile.TarInfo) -> None:
-        """Set owner, mode and times of what was made a moment ago, following no link in its place."""
+        """Set owner, mode and times of what was just made, without following a link that replaced it."""
         uid, gid = self._ids(entry)
         os.chown(name, uid, gid, dir_fd=where, follow_symlinks=False)
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where)
@@ -212,7 +212,7 @@ class _Unpacker:
 
 
 def _below(name: str) -> str:
-    """An entry's name without a way up. Raises BadParameterError."""
+    """Return an entry's name without `..`. Raises BadParameterError."""
     path = posixpath.normpath(name.lstrip("/")) if name.strip("/") else "."
     if path == ".." or path.startswith("../"):
         raise BadParameterError(f"unpack {name!r}: this name leads out of the archive's directory")
@@ -220,7 +220,7 @@ def _below(name: str) -> str:
 
 
 def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
-    """Yield what is in a file. Raises tarfile's ReadError where the archive ends before it."""
+    """Yield the content of a file. Raises tarfile's ReadError where the archive is cut off."""
     # At its place in the source, without the copies that tarfile makes for random access.
     source = tar.extractfile(entry) if entry.issparse() else tar.fileobj
     assert source is not None
@@ -234,9 +234,9 @@ def _content(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[bytes]:
 
 
 def _require_no_mount(where: int, name: str) -> None:
-    """Raise EBUSY for what is mounted there.
+    """Raise EBUSY for a mount point.
 
-    From outside of its namespace the kernel lets a mount's place be removed, and the mount goes with it.
+    From outside its mount namespace the kernel would remove it, and the mount with it.
     """
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=where)
     try:

@@ -25,7 +25,7 @@ _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 """Errors of opening a file that was removed or replaced: the container runs while it is read."""
 
 Skip = Callable[[str, os.stat_result], bool]
-"""Says of a path below the start whether what is in that directory is left out."""
+"""From a path below the start: whether the content of that directory is left out."""
 
 
 def tar_of(directory_fd: int, name: str | None, entry_name: str, skip: Skip | None = None) -> Iterator[bytes]:
@@ -67,7 +67,7 @@ def tar_of(directory_fd: int, name: str | None, entry_name: str, skip: Skip | No
 
 
 def _open_directory(start_fd: int, path: str) -> int:
-    """Open a directory below the start, -1 when it is none any more."""
+    """Open a directory below the start; -1 when it is not one any more."""
     try:
         return open_in(start_fd, path, os.O_RDONLY | os.O_DIRECTORY, strict=True)
     except OSError as error:
@@ -89,7 +89,7 @@ class _Writer:
         return ready
 
     def leaf(self, directory_fd: int, name: str, shown: str) -> Generator[bytes, None, os.stat_result | None]:
-        """Yield one file and its content, of a directory only the header; return its status, None if gone."""
+        """Yield the entry of a file or directory; return its status, None if it is gone."""
         try:
             fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
         except OSError as error:
@@ -146,14 +146,14 @@ def _entry(status: os.stat_result, shown: str, fd: int) -> tarfile.TarInfo:
 
 
 def _capability(fd: int) -> bytes:
-    """The one attribute that docker copies."""
+    """The only extended attribute that docker copies."""
     with contextlib.suppress(OSError):
         return os.getxattr(f"/proc/self/fd/{fd}", _CAPABILITY)
     return b""
 
 
 def _content(fd: int, size: int, *, sparse: bool) -> Iterator[bytes]:
-    """Yield `size` bytes of a file; holes are not read, and what is missing at the end is zeros."""
+    """Yield `size` bytes of a file; holes are not read, and missing bytes at the end are zeros."""
     at = 0
     while at < size:
         hole = _next_data(fd, at, size) - at if sparse else 0

@@ -49,7 +49,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscription:
-    """Events as they come: an async iterator. It listens from the moment it was made; close() ends it."""
+    """An async iterator of events. It listens from its creation on; close() ends it."""
 
     def __init__(self, bus: EventBus, until_ns: int | None, filters: Filters) -> None:
         self._bus, self._until_ns, self._filters = bus, until_ns, filters
@@ -103,7 +103,7 @@ class EventBus:
         actor_id: str,
         attributes: Mapping[str, str] | None = None,
     ) -> None:
-        """Tell all listeners that `action` happened to `actor_id`."""
+        """Publish that `action` happened to `actor_id`."""
         event = Event(
             type=type, action=action, actor=actor_id, attributes=attributes or {}, time_ns=time.time_ns()
         )
@@ -114,7 +114,7 @@ class EventBus:
     def subscribe(
         self, *, since: float | None = None, until: float | None = None, filters: Filters | None = None
     ) -> Subscription:
-        """Listen from now on; with `since` (Unix seconds) the kept ones from then come first.
+        """Listen from now on; with `since` (Unix seconds), kept events from then on come first.
 
         until: ends the iteration; with an `until` that has passed, only kept events come. With an `until` and
         no `since`, all that are kept come first, as docker has it.
@@ -129,11 +129,11 @@ class EventBus:
         return subscription
 
     def listening(self) -> int:
-        """Return how many listen."""
+        """Return the number of listeners."""
         return len(self._listeners)
 
     def forget(self, subscription: Subscription) -> None:
-        """Take a listener off the list. Idempotent."""
+        """Remove a listener. Idempotent."""
         self._listeners.pop(id(subscription), None)
 
     def close(self) -> None:
@@ -143,7 +143,7 @@ class EventBus:
 
 
 def matches(event: Event, filters: Filters) -> bool:
-    """Say whether an event fits all filters."""
+    """Say whether an event matches all filters."""
     attributes = event.attributes
     for name, values in filters.items():
         if not values:
@@ -166,7 +166,7 @@ def matches(event: Event, filters: Filters) -> bool:
 
 
 def _is_actor(event: Event, kind: str, values: Any) -> bool:
-    """Docker matches a name, an id and its start; an image also by what a container was made from."""
+    """As in Docker, match a name, an id or its start; an image also by what a container was made from."""
     name = event.attributes.get("name", "")
     if kind == "image" and event.type == "container":
         image = event.attributes.get("image", "")

@@ -62,7 +62,7 @@ def host_facts() -> HostFacts:
 
 
 def feature_flags(facts: HostFacts) -> dict[str, Any]:
-    """Return the flags of `GET /info` that say what can be limited here."""
+    """Return the flags of `GET /info` for the limits that this host supports."""
     has = facts.controllers.__contains__
     return {
         "MemoryLimit": has("memory"),

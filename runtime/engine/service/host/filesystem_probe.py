@@ -17,9 +17,10 @@ _STATX_BYTES, _BASIC_STATS = 256, 0x7FF
 
 
 def check_answers(paths: Iterable[str]) -> None:
-    """Blocking, for 10 s a path at most. Raises EngineError when the file system of one does not answer.
+    """Check paths.
 
-    Whether there is such a path is another question.
+    Blocks for at most 10 s each. Raises EngineError when a file system does not answer; missing paths are not
+    reported.
     """
     for path in paths:
         slots: dict[str, SlotValue] = {"path": os.fsencode(path), "status": bytearray(_STATX_BYTES)}

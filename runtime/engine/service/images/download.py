@@ -20,7 +20,7 @@ _PATIENCE_S = 60.0
 
 
 class Fetched(NamedTuple):
-    """An answer. name: the last part of the URL's path; modified: Unix seconds, 0 for unknown."""
+    """A download. name: the last part of the URL's path; modified: Unix seconds, 0 for unknown."""
 
     stream: Readable
     name: str
@@ -29,13 +29,13 @@ class Fetched(NamedTuple):
 
 
 def is_url(text: str) -> bool:
-    """Say whether a source is an URL that can be fetched."""
+    """Say whether a source is a URL that can be fetched."""
     return text.startswith(("http://", "https://"))
 
 
 @contextlib.contextmanager
 def open_url(url: str) -> Iterator[Fetched]:
-    """Open an URL for reading. BadParameterError for what is none; EngineError when it cannot be had."""
+    """Open a URL for reading. BadParameterError for anything else; EngineError when the download fails."""
     parts = _parts(url)
     try:
         with _answer(url, parts) as answer:
@@ -73,7 +73,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
 
 
 def _reason(error: object, host: str) -> str:
-    """Say why, and of what kept it from connecting in docker's words, by which clients know it."""
+    """Return the reason; for a failed connection in docker's words, which clients look for."""
     if isinstance(error, socket.gaierror):
         return f"dial tcp: lookup {host}: {error.strerror}"
     if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):

@@ -26,11 +26,11 @@ _OF_A_CONTAINER = frozenset(
         "MacAddress",
     }
 )
-"""What a Config says of one container, and an image never passes on."""
+"""Fields of a Config that belong to one container, and are not part of an image."""
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of an image's history. empty_layer: it added none."""
+    """One step of an image's history. empty_layer: it added no layer."""
 
     created: str = ""
     created_by: str = ""
@@ -54,7 +54,7 @@ class ImageDocument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 def read_document(data: bytes) -> ImageDocument:
-    """Read a document; nulls count as nothing. Raises ImageError for what is none."""
+    """Read a document; null fields count as missing. Raises ImageError for an invalid one."""
     try:
         return decode(data, ImageDocument)
     except msgspec.MsgspecError as error:
@@ -85,7 +85,7 @@ def child_document(
 def grown_document(
     parent: ImageDocument, config: Config, row: HistoryRow, diff_id: str = ""
 ) -> ImageDocument:
-    """Return the document of `parent` with one row of history more, and a layer if there is one."""
+    """Return the document of `parent` with one more row of history, and a layer if there is one."""
     diff_ids = (*parent.rootfs.diff_ids, diff_id) if diff_id else parent.rootfs.diff_ids
     return msgspec.structs.replace(
         parent,
@@ -99,12 +99,12 @@ def grown_document(
 
 
 def rows_of(document: ImageDocument) -> tuple[HistoryRow, ...]:
-    """Return the history; where none is given, a row a layer: what follows must account for all of them."""
+    """Return the history, or a row for each layer where there is none: later rows must follow all layers."""
     return document.history or tuple(HistoryRow(created=document.created) for _ in document.rootfs.diff_ids)
 
 
 def write_document(document: ImageDocument) -> bytes:
-    """Encode a document: only what says something, so that every tool can read it."""
+    """Encode a document without empty fields, so that every tool can read it."""
     raw: dict[str, Any] = msgspec.to_builtins(document)
     config = {key: value for key, value in raw.pop("config", {}).items() if key not in _OF_A_CONTAINER}
     raw["config"] = _without_zeros(config)
@@ -114,7 +114,7 @@ def write_document(document: ImageDocument) -> bytes:
 
 
 def merge_user_config(asked: Config, base: Config) -> Config:
-    """Return what an image made of a container says: `asked`, and where that is silent, what it had."""
+    """Return the config of an image made of a container: `asked`, completed from the container's."""
     entrypoint, command = asked.entrypoint, asked.cmd
     if not entrypoint:
         command = command or base.cmd

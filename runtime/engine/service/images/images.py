@@ -64,7 +64,7 @@ def uses(service: Service) -> UsedBy:
 
 
 async def tag(service: Service, reference: str, repository: str, tag: str = "") -> None:
-    """Give an image one more name. ImageNotFoundError, ImageReferenceError."""
+    """Add a name to an image. ImageNotFoundError, ImageReferenceError."""
     name = named_reference(repository, tag)
     image = await asyncio.to_thread(service.images.tag, reference, name)
     publish(service, "tag", image.id, name, image.execution.labels)
@@ -106,7 +106,7 @@ def _publish_removals(service: Service, rows: Sequence[Removal], id_of: Callable
 
 
 async def save(service: Service, references: Sequence[str]) -> AsyncIterator[bytes]:
-    """Return an archive of these images. Raises at once for what is not here."""
+    """Return an archive of these images. Raises at once for unknown ones."""
     if not references:
         raise BadParameterError("no images named: give at least one name to save")
     chosen = await asyncio.to_thread(saving.choose, service.images, references)
@@ -118,7 +118,7 @@ async def save(service: Service, references: Sequence[str]) -> AsyncIterator[byt
 async def load_images(
     service: Service, chunks: AsyncIterable[bytes], lines: Lines, *, quiet: bool = False
 ) -> list[Loaded]:
-    """Take in all images of an archive that comes, and say so in docker's words."""
+    """Load all images of an archive as it arrives, and report them in docker's words."""
 
     def report(diff_id: str, size: int) -> None:
         if not quiet:

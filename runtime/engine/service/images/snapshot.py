@@ -17,7 +17,7 @@ from runtime.image.store.pins import Holder
 
 MOUNT_POINTS = frozenset({"dev", "proc", "sys"})
 MOUNTED_FILES = frozenset({"etc/hosts", "etc/hostname", "etc/resolv.conf"})
-"""What every container gets mounted, and so may find made in its layer."""
+"""Mount points of every container, which may therefore exist in its layer."""
 
 
 def add_upper(store: ImageStore, upper: Path, below: LayerView) -> Layer | None:
@@ -61,7 +61,7 @@ def snapshot(
 
 
 def leftovers(upper: Path, below: LayerView) -> Callable[[str, os.stat_result], bool]:
-    """Return what says which paths of a writable layer were made by the runtime and not by its program."""
+    """Return a predicate: which paths of a writable layer the runtime made, and not the program."""
     etc = _only_mounted_files(upper, below)
 
     def skip(path: str, status: os.stat_result) -> bool:
@@ -75,7 +75,7 @@ def leftovers(upper: Path, below: LayerView) -> Callable[[str, os.stat_result], 
 
 
 def _only_mounted_files(upper: Path, below: LayerView) -> bool:
-    """Say whether /etc is in the layer for the sake of its mounted files only."""
+    """Say whether /etc is in the layer only because of its mounted files."""
     etc = upper / "etc"
     if not etc.is_dir() or etc.is_symlink():
         return False

@@ -15,9 +15,9 @@ Filters = Mapping[str, Sequence[str]]
 
 
 def parse_filters(text: str | None, allowed: Collection[str] | None = None) -> Filters:
-    """Read the query's JSON; old clients send `{"label": {"a=b": true}}`. Raises BadParameterError.
+    """Read the query's JSON; old clients send `{"label": {"a=b": true}}`.
 
-    allowed: the names this object knows; None allows all.
+    Raises BadParameterError. allowed: the valid names; None allows all.
     """
     if not text:
         return {}
@@ -58,7 +58,7 @@ def label_differs(unwanted: Sequence[str], labels: Mapping[str, str] | None) -> 
 
 
 def any_matches(patterns: Sequence[str], value: str) -> bool:
-    """Say whether `value` is one of `patterns` or fits one as a regular expression; no pattern fits all."""
+    """Say whether `value` equals or matches one of the regular expressions `patterns`, or there is none."""
     return not patterns or value in patterns or any(_search(pattern, value) for pattern in patterns)
 
 

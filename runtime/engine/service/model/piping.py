@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 _END = object()
 _AHEAD = 1 << 20
-"""Bytes of a pipe: with the kernel's 64 KiB both sides would wait for each other all the time."""
+"""Bytes of a pipe: with the kernel's 64 KiB the two sides would wait for each other too often."""
 
 
 async def feed(chunks: AsyncIterable[bytes], work: Callable[[BinaryIO], T]) -> T:

@@ -33,10 +33,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a container is in its life. Times are RFC 3339 with nanoseconds, "" for never.
+    """The state of a container.
 
-    exit_code: of its last end. manually_stopped: unless-stopped then leaves it alone. finished_at says
-    nothing while it runs again. ports: as bound on the host while it runs, one entry a host address and port.
+    Times are RFC 3339 with nanoseconds, "" for never. exit_code: of its last exit. manually_stopped:
+    unless-stopped then does not restart it. finished_at has no meaning while it runs again. ports: as bound
+    on the host while it runs, one entry a host address and port.
     """
 
     status: Status = "created"

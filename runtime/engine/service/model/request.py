@@ -270,7 +270,7 @@ class HostConfig(Resources, frozen=True):
 
 
 class IpamConfig(Body, frozen=True, omit_defaults=True):
-    """Addresses an endpoint asks for."""
+    """The addresses that an endpoint asks for."""
 
     ipv4_address: str = msgspec.field(default="", name="IPv4Address")
     ipv6_address: str = msgspec.field(default="", name="IPv6Address")

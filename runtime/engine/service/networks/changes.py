@@ -68,7 +68,7 @@ async def _plug(
 
 
 async def link(networks: NetworkTable, net: LiveNetwork, record: ContainerRecord, attached: Attached) -> None:
-    """Have a container's place be as it is noted, which it may be already."""
+    """Make a container's link as it is noted, if it is not so already."""
     out = way_out(networks.nets_of(record.id))
     ports = ports_by(record, out.record if out else None)
     request = Link(id=record.id, endpoint=attached.endpoint, connect=True, ports=ports)
@@ -144,7 +144,7 @@ def _forget(networks: NetworkTable, net: LiveNetwork, ref: str) -> None:
 
 
 def _check_mode(record: ContainerRecord, net: LiveNetwork) -> None:
-    """Refuse what goes with no network mode, in docker's words."""
+    """Refuse network modes that allow no other networks, in docker's words."""
     mode = record.host_config.network_mode
     if mode == "host" or net.record.driver == "host":
         raise BadParameterError(

@@ -51,7 +51,7 @@ _LEAST_MTU, _MOST_MTU = 68, 65535
 
 @contextlib.contextmanager
 def engine_errors() -> Iterator[None]:
-    """Raise errors of the network room as what they are for an API."""
+    """Convert errors of runtime.network to the engine's."""
     try:
         yield
     except IpamError as error:
@@ -134,7 +134,7 @@ def renumbered(
 
 
 def _check(request: NetworkCreate) -> str:
-    """Refuse a name or a driver that cannot be; return the driver."""
+    """Refuse an invalid name or driver; return the driver."""
     name, driver = request.name, request.driver or "bridge"
     if not name.strip():
         raise BadParameterError("invalid network name: name is empty")
@@ -188,7 +188,7 @@ def complete_pools(
     seed: str,
     choices: Sequence[SubnetPool] = (),
 ) -> tuple[IpamPool, ...]:
-    """Complete the subnets: one of each family at most, chosen where none was given, gateways filled in."""
+    """Complete the subnets: at most one of each family, chosen where none was given, with gateways."""
     taken = [AddressPool(pool.subnet).subnet for other in others for pool in other.pools]
     given = [pool for pool in asked if pool.subnet]
     for pool in asked:

@@ -42,7 +42,7 @@ def bridge_record(
 
 
 def _fits(pools: Sequence[IpamPool], wanted: IpamPool) -> bool:
-    """Say whether a subnet that was asked for is there, as it was asked for."""
+    """Say whether a configured subnet is there as configured."""
     return any(
         (pool.subnet, pool.ip_range) == (wanted.subnet, wanted.ip_range)
         and wanted.gateway in ("", pool.gateway)
@@ -99,7 +99,7 @@ def _check_gateway(pool: IpamPool) -> None:
 
 
 def _asked(bridge: BridgeSettings) -> list[IpamPool]:
-    """Return the subnets that were asked for, of each family one at most."""
+    """Return the configured subnets, at most one of each family."""
     found = []
     if bridge.address or bridge.range:
         address = bridge.address and str(ip_interface(bridge.address).ip)

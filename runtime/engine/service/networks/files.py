@@ -55,9 +55,9 @@ def _has_ipv6(record: ContainerRecord) -> bool:
 
 
 def own_names(record: ContainerRecord) -> str:
-    """Return what stands behind a container's own addresses: its host name, and that without a domain.
+    """Return the names of a container's own addresses: its host name with and without the domain.
 
-    The domain may be in the host name, or apart from it.
+    The domain may be part of the host name or given separately.
     """
     name, domain = record.config.hostname, record.config.domainname
     full = f"{name}.{domain}" if domain else name
@@ -88,7 +88,7 @@ def add_hosts(path: Path, record: ContainerRecord, attached: Attached) -> None:
 
 
 def drop_hosts(path: Path, attached: Attached) -> None:
-    """Take addresses that a running container has lost out of its hosts."""
+    """Remove addresses that a running container has lost from its hosts."""
     lines = _read(path).splitlines(keepends=True)
     _rewrite(path, "".join(line for line in lines if line.split("\t")[0] not in attached.addresses))
 
@@ -105,7 +105,7 @@ def _rewrite(path: Path, text: str) -> None:
 
 
 def replace_in_place(path: Path, data: bytes) -> None:
-    """Write a file that a running container has mounted: it must stay the same one."""
+    """Write a file that a running container has mounted: its inode must stay."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
         os.write(fd, data)

@@ -57,7 +57,7 @@ class LiveNetwork:
         self._idle = idle
 
     def overlaps(self, routes: Iterable[Network]) -> bool:
-        """Say whether one of `routes`, but for default ones, leads into a subnet of this network."""
+        """Say whether one of `routes`, except default ones, leads into a subnet of this network."""
         own = [pool.subnet for pool in (self._four, self._six) if pool is not None]
         return any(
             route.version == subnet.version and route.prefixlen and route.overlaps(subnet)
@@ -66,7 +66,7 @@ class LiveNetwork:
         )
 
     def check(self, settings: EndpointSettings) -> None:
-        """Refuse what this network cannot give, in docker's words. Raises BadParameterError."""
+        """Refuse settings that this network cannot provide, in docker's words. Raises BadParameterError."""
         wanted = settings.ipam_config
         if wanted is not None:
             _check_forms(wanted)
@@ -97,7 +97,7 @@ class LiveNetwork:
     def take(
         self, record: ContainerRecord, settings: EndpointSettings, interface: str, *, default_route: bool
     ) -> Attached:
-        """Give a container its place here: addresses, names. Raises EngineError."""
+        """Add a container: take its addresses, and register its names. Raises EngineError."""
         wanted = settings.ipam_config
         four, six = (wanted.ipv4_address, wanted.ipv6_address) if wanted else ("", "")
         with engine_errors():
@@ -121,7 +121,7 @@ class LiveNetwork:
         return self.note(record, settings, endpoint)
 
     def note(self, record: ContainerRecord, settings: EndpointSettings, endpoint: Endpoint) -> Attached:
-        """Keep a container's place, and make its names known."""
+        """Store a container's place, and register its names."""
         spec = self.record.spec()
         full = msgspec.structs.replace(
             settings,
@@ -142,7 +142,7 @@ class LiveNetwork:
         return attached
 
     def adopt(self, record: ContainerRecord, settings: EndpointSettings, *, default_route: bool) -> Attached:
-        """Take up the place of a container that has run since before this daemon. Raises EngineError."""
+        """Restore the place of a container that an earlier daemon started. Raises EngineError."""
         with engine_errors():
             for pool, address in (
                 (self._four, settings.ip_address),
@@ -162,7 +162,7 @@ class LiveNetwork:
         return self.note(record, settings, endpoint)
 
     def give_back(self, container: str) -> Attached | None:
-        """Take back a container's place; return what it was."""
+        """Free a container's place and return it."""
         for pool in (self._four, self._six):
             if pool is not None:
                 pool.free(container)
@@ -222,7 +222,7 @@ def _check_forms(wanted: IpamConfig) -> None:
 
 
 def _is_of_family(text: str, version: int) -> bool:
-    """Say whether a host can have this address; one of IPv4 in the form of IPv6 is none of IPv6's."""
+    """Say whether a host can have this address; an IPv4-mapped one does not count as IPv6."""
     if not is_address(text) or "%" in text:
         return False
     address = ip_address(text)
@@ -236,7 +236,7 @@ def is_bridge(net: LiveNetwork) -> bool:
 
 
 def interfaces(nets: Iterable[LiveNetwork]) -> list[str]:
-    """Name a container's interfaces on its networks, from 0 on for each prefix."""
+    """Name a container's interfaces on its networks, numbered from 0 for each prefix."""
     count: Counter[str] = Counter()
     found = []
     for net in nets:
@@ -288,6 +288,6 @@ def _link_local(settings: EndpointSettings) -> tuple[str, ...]:
 
 
 def _asked_mac(settings: EndpointSettings) -> str:
-    """Return the hardware address that was asked for, and not one that came from an earlier address."""
+    """Return the requested hardware address, not one derived from an earlier address."""
     mac = settings.mac_address
     return "" if settings.ip_address and mac == hardware_address(settings.ip_address, "") else mac

@@ -40,7 +40,7 @@ class Networks(NetworkTable):
     """
 
     async def open(self) -> None:
-        """Read networks/*.json; make bridge, host and none at the first time."""
+        """Read networks/*.json; create bridge, host and none at the first start."""
         for record in await asyncio.to_thread(self._store.load):
             try:
                 self.nets[record.id] = LiveNetwork(record)
@@ -65,9 +65,9 @@ class Networks(NetworkTable):
     # ---- for the containers' life -----------------------------------------------------------------------
 
     async def check(self, record: ContainerRecord) -> dict[str, EndpointSettings]:
-        """Refuse addresses that cannot be; return all its networks by name, ids set.
+        """Refuse impossible addresses; return all its networks by name, with ids.
 
-        A network that is not there is looked for again at the start, as docker does.
+        As in docker, an unknown network is looked up again at the start.
         """
         mode = record.host_config.network_mode or "bridge"
         if mode.startswith("container:"):
@@ -93,20 +93,20 @@ class Networks(NetworkTable):
         return found
 
     def _id_of(self, ref: str) -> str:
-        """Return a network's id, or what it is called when there is none."""
+        """Return a network's id, or `ref` when it is unknown."""
         try:
             return find(self.nets, ref).record.id
         except NotFoundError:
             return ref
 
     def _net_of(self, name: str, settings: EndpointSettings) -> LiveNetwork:
-        """Return a network of a container's: the same as before, or another of that name. NotFoundError."""
+        """Return a container's network: the same as before, or another of that name. NotFoundError."""
         return self.nets.get(settings.network_id) or find(self.nets, name)
 
     async def endpoints_for(
         self, record: ContainerRecord
     ) -> tuple[tuple[Endpoint, ...], tuple[Port, ...], dict[str, EndpointSettings]]:
-        """Take addresses for a start; bridges are up afterwards."""
+        """Take addresses for a start, and make the bridges."""
         wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
         out = way_out(wanted)
         for net in (*wanted, *([find(self.nets, "bridge")] if self._needs_gateway(record) else [])):
@@ -128,7 +128,7 @@ class Networks(NetworkTable):
         return tuple(endpoints), ports, networks
 
     async def started(self, record: ContainerRecord) -> None:
-        """It runs: names resolve from now. An adopted container's addresses are in its record."""
+        """Serve names for a container that runs now. The addresses of a recovered one are in its record."""
         nets = self.nets_of(record.id)
         if nets:
             for net in nets:
@@ -139,7 +139,7 @@ class Networks(NetworkTable):
             await self.serve_names(record)
 
     async def _adopt(self, record: ContainerRecord) -> list[LiveNetwork]:
-        """Take up a container's places, also one that it was just about to get or to lose."""
+        """Restore a container's places, also one that was being connected or disconnected."""
         settings = [
             one
             for one in record.networks.values()
@@ -160,7 +160,7 @@ class Networks(NetworkTable):
         return found
 
     async def release(self, record: ContainerRecord) -> None:
-        """It has ended: its addresses and names are free. Idempotent."""
+        """Free the addresses and names of an ended container. Idempotent."""
         server = self._servers.pop(record.id, None)
         if server is not None:
             server.close()
@@ -169,7 +169,7 @@ class Networks(NetworkTable):
             self.publish(net, "disconnect", record.id)
 
     def renamed(self, record: ContainerRecord) -> None:
-        """A running container has another name: its neighbours find it by that one."""
+        """Register the new name of a running container."""
         for net in self.nets_of(record.id):
             old = net.attached[record.id]
             net.note(record, old.settings, old.endpoint)
@@ -188,7 +188,7 @@ class Networks(NetworkTable):
         return self.core.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
 
     def _needs_gateway(self, record: ContainerRecord) -> bool:
-        """Say whether one of its extra hosts is the host, at the address of the network bridge."""
+        """Say whether one of its extra hosts is the host-gateway, at the address of the network bridge."""
         named = any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())
         return named and not self.core.settings.host_gateway
 
@@ -210,7 +210,7 @@ class Networks(NetworkTable):
     def _linked(
         self, record: ContainerRecord, *, needed: bool = True
     ) -> Iterator[tuple[ContainerRecord, str, Attached]]:
-        """Yield (container, alias, where it is) of old links; if needed, their containers have to run."""
+        """Yield (container, alias, place) of old links. needed: their containers have to run."""
         bridge = find(self.nets, "bridge")
         if record.id not in bridge.attached or namespace_modes.on_named_network(record.host_config):
             return
@@ -262,7 +262,7 @@ class Networks(NetworkTable):
         return removed
 
     def list(self, filters: Filters | None = None) -> list[NetworkView]:
-        """Return those that fit, by creation."""
+        """Return those that match, oldest first."""
         return [net.view(containers=False) for net in selected(self.nets.values(), filters or {})]
 
     def inspect(self, ref: str) -> NetworkView:
@@ -297,7 +297,7 @@ class Networks(NetworkTable):
         await connect(self, find(self.nets, ref), container, settings or EndpointSettings())
 
     async def disconnect(self, ref: str, container: str, *, force: bool = False) -> None:
-        """Take a container off a network. force: though one of the two is not there any more."""
+        """Disconnect a container from a network. force: even if one of the two does not exist any more."""
         try:
             net = find(self.nets, ref)
         except NotFoundError:

@@ -38,7 +38,7 @@ def find(nets: Mapping[str, LiveNetwork], ref: str) -> LiveNetwork:
 
 
 def selected(nets: Collection[LiveNetwork], filters: Filters) -> list[LiveNetwork]:
-    """Return those that fit all filters, oldest first. Raises BadParameterError."""
+    """Return those that match all filters, oldest first. Raises BadParameterError."""
     check_filters(filters, _LIST)
     for kind in filters.get("type", ()):
         if kind not in ("builtin", "custom"):

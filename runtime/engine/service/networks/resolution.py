@@ -49,7 +49,7 @@ class ContainerNames:
         return next((name for net in self._own() if (name := net.name_of(address))), None)
 
     def servers(self) -> Sequence[str]:
-        """Return where other questions go: nowhere from internal networks alone."""
+        """Return the servers for all other questions: none where all networks are internal."""
         if all(net.record.internal for net in self._nets()):
             return ()
         return self._dns or resolvconf.read_host().servers

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class NetworkTable:
-    """What Networks adds the clients' operations to. nets: by id."""
+    """The networks by id, and their bridges and name servers. Networks adds the operations of clients."""
 
     def __init__(self, core: Core) -> None:
         self.core = core
@@ -47,7 +47,10 @@ class NetworkTable:
         return net
 
     async def bring_up(self, net: LiveNetwork) -> None:
-        """Have a network's bridge made, unless this spawner has it. NotFoundError when it was removed."""
+        """Have a network's bridge made, unless the spawner has it already.
+
+        NotFoundError when it was removed.
+        """
         if self._spawner is not self.core.spawner:
             self._spawner = self.core.spawner
             self._up.clear()
@@ -81,7 +84,7 @@ class NetworkTable:
             log.warning("network %s is %s now: the host has got a route", net.record.name, subnets)
 
     async def serve_names(self, record: ContainerRecord) -> None:
-        """Answer what a running container asks at its resolver, unless that is done already."""
+        """Serve the resolver of a running container, if it is not served already."""
         if record.id in self._servers:
             return
         from runtime.network.dns import NameServer  # 0.1 s, for user-defined networks only

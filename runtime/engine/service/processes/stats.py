@@ -55,7 +55,7 @@ MEMORY_V2 = (
     *("pgsteal", "pgactivate", "pgdeactivate", "pglazyfree", "pglazyfreed", "thp_fault_alloc"),
     "thp_collapse_alloc",
 )
-"""What dockerd shows of the kernel's memory.stat; 0 for what the kernel does not have."""
+"""The fields of memory.stat that dockerd shows; 0 where the kernel lacks one."""
 
 
 def stats(

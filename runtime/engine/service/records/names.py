@@ -34,7 +34,7 @@ def check_name(name: str) -> str:
 
 
 class Names:
-    """Which container has which name; and the start of an id as a reference."""
+    """The names of containers, and references by the start of an id."""
 
     def __init__(self) -> None:
         self._ids: dict[str, str] = {}

@@ -70,7 +70,10 @@ class Store:
         return sorted(found, key=lambda record: record.created)
 
     def create(self, record: ContainerRecord, *, sync: bool) -> Path:
-        """Make a container's directory with its record; nothing stays of a failure. Raises EngineError."""
+        """Make a container's directory with its record; a failure leaves nothing behind.
+
+        Raises EngineError.
+        """
         directory = self.root / record.id
         try:
             directory.mkdir(mode=0o710)
@@ -90,7 +93,7 @@ class Store:
             raise EngineError(f"keep record of container {record.id}: {errno_advice(error)}") from error
 
     def save_state(self, record: ContainerRecord) -> bool:
-        """Replace state and networks. A failure is logged: what happened has happened. False: try again."""
+        """Replace state and networks. A failure is logged and returns False: try again."""
         document = _encode(_Changing(state=record.state, networks=record.networks))
         try:
             _put(self.root / record.id / _STATE, document, sync=False)
@@ -115,7 +118,7 @@ class Store:
             log.warning("keep state of container %s: %s", container_id, errno_advice(error))
 
     def remove(self, container_id: str) -> Path:
-        """Take a container off the disk in one step; return what is left to be freed by clear()."""
+        """Remove a container from the disk atomically; return the directory for clear()."""
         gone = self.root / f"{_GONE}{container_id}-{next(self._numbers)}"
         try:
             (self.root / container_id).rename(gone)
@@ -126,7 +129,7 @@ class Store:
         return gone
 
     def clear(self, gone: Path) -> None:
-        """Free the disk space of a removed container. Takes its time."""
+        """Free the disk space of a removed container. May take long."""
         _remove(gone)
 
 
@@ -160,7 +163,7 @@ def _read(directory: Path) -> ContainerRecord:
 
 
 def _put(target: Path, data: bytes, *, sync: bool) -> None:
-    """Replace a file as a whole; nothing stays of a failure."""
+    """Replace a file atomically; a failure leaves nothing behind."""
     temporary = f"{target}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:

@@ -190,14 +190,14 @@ class ContainerTable:
 
     @contextlib.asynccontextmanager
     async def held_still(self, ref: str) -> AsyncIterator[ContainerRecord]:
-        """Find a container that until the end neither starts nor is over, and give its record."""
+        """Find a container, and yield its record; it neither starts nor ends until the block is left."""
         entry = self.find(ref)
         async with entry.lock:
             self.require(entry)
             yield entry.record
 
     async def set_networks(self, container_id: str, networks: dict[str, EndpointSettings]) -> ContainerRecord:
-        """Replace what a container has of networks (connect and disconnect) and keep it on disk."""
+        """Replace the networks of a container, and save them."""
         entry = self.find(container_id)
         entry.record = msgspec.structs.replace(entry.record, networks=networks)
         self.store.save_state(entry.record)
@@ -205,7 +205,7 @@ class ContainerTable:
         return entry.record
 
     def set_ports(self, container_id: str, ports: tuple[Port, ...] | None) -> None:
-        """Note by which ports a container is reached since it changed networks; None: as before."""
+        """Note the published ports after a change of networks; None: unchanged."""
         entry = self.by_id(container_id)
         running = entry is not None and entry.record.state.running
         if entry and running and ports is not None and ports != entry.record.state.ports:
@@ -234,7 +234,7 @@ class ContainerTable:
             log.debug("work in the background failed", exc_info=task.exception())
 
     async def finish(self) -> None:
-        """Wait for all work that was begun, and give up what does not end."""
+        """Wait for all work, and cancel what does not end."""
         deadline = asyncio.get_running_loop().time() + _FINISH_S
         while self._tasks and (left := deadline - asyncio.get_running_loop().time()) > 0:
             await asyncio.wait(list(self._tasks), timeout=left)

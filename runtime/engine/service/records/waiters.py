@@ -11,7 +11,7 @@ Condition = Literal["not-running", "next-exit", "removed"]
 
 
 class Ended(NamedTuple):
-    """How a wait came to its end. error: why it could not start or be removed, "" else."""
+    """The result of a wait. error: why the container could not start or be removed, else ""."""
 
     code: int
     error: str = ""
@@ -49,16 +49,16 @@ class Waiters:
         return future
 
     def exited(self, ended: Ended) -> None:
-        """Its program has ended; what it held is being freed."""
+        """Wake next-exit waiters: the program has ended, and its resources are being freed."""
         self._wake("next-exit", ended)
 
     def stopped(self, ended: Ended) -> None:
-        """It has ended, and holds nothing any more."""
+        """Wake not-running waiters: it has ended and holds nothing any more."""
         self._wake("next-exit", ended)
         self._wake("not-running", ended)
 
     def removed(self, ended: Ended) -> None:
-        """Nothing more will happen."""
+        """Wake all waiters: it is removed."""
         self.stopped(ended)
         self._wake("removed", ended)
 
@@ -69,7 +69,7 @@ class Waiters:
 
 
 def done(ended: Ended) -> asyncio.Future[Ended]:
-    """Return a future that is over already."""
+    """Return a future that is done."""
     future: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
     future.set_result(ended)
     return future

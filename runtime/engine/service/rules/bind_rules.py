@@ -24,7 +24,7 @@ def check_options(options: BindOptions, *, read_only: bool) -> None:
 
 
 def settle(point: MountPoint, daemon_root: str, *, shallow: bool) -> MountPoint:
-    """Return a mount as it is kept. Raises BadParameterError.
+    """Return a mount as it is recorded. Raises BadParameterError.
 
     A bind that shows the daemon's root follows what is unmounted there: a private copy would hold the mounts
     of other containers. shallow: read-only without what is mounted below, as clients before 1.44 expect.

@@ -23,7 +23,7 @@ _DEFAULT = frozenset(
 def devices_of(
     asked: Iterable[DeviceMapping] | None,
 ) -> tuple[tuple[Device, ...], tuple[DeviceRule, ...]]:
-    """Return the nodes to make and what may be done with them. A directory stands for all nodes below it.
+    """Return the nodes to make and their access rules. A directory stands for all nodes below it.
 
     Raises BadParameterError in docker's words.
     """

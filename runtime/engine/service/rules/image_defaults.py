@@ -24,7 +24,7 @@ def own_config(request: CreateRequest) -> Config:
 
 
 def merge(asked: Config, image: Execution) -> Config:
-    """Return `asked` with what it leaves open taken from the image. BadParameterError: nothing to run."""
+    """Return `asked` completed from the image. BadParameterError: no command."""
     entrypoint, command = _program(asked, image)
     healthcheck = getattr(image, "healthcheck", None)
     merged = msgspec.structs.replace(
@@ -53,7 +53,7 @@ def program_of(config: Config) -> tuple[str, tuple[str, ...]]:
 
 
 def _program(asked: Config, image: Execution) -> tuple[list[str] | None, list[str] | None]:
-    """Another entrypoint leaves the image's command out; `[""]` is docker's word for none at all."""
+    """A new entrypoint drops the image's command; `[""]` is docker's way to ask for none."""
     entrypoint, command = words(asked.entrypoint), words(asked.cmd)
     if entrypoint is not None and not any(entrypoint):
         reset = bool(entrypoint)
@@ -67,14 +67,14 @@ def _program(asked: Config, image: Execution) -> tuple[list[str] | None, list[st
 
 
 def _merge_env(asked: list[str] | None, image: list[str] | None) -> list[str]:
-    """The asked ones first; a name without `=` takes a variable of the image away."""
+    """Merge variables, requested ones first; a name without `=` removes a variable of the image."""
     own = list(asked or ())
     names = {one.partition("=")[0] for one in own}
     return own + [one for one in image or () if one.partition("=")[0] not in names]
 
 
 def merge_healthcheck(asked: Healthcheck | None, image: dict[str, Any] | None) -> Healthcheck | None:
-    """Fill what a health check leaves open from the image's. An image's that we cannot read is none."""
+    """Complete a health check from the image's. An unreadable one of the image is ignored."""
     inherited: Healthcheck | None = None
     if image:
         try:

@@ -20,13 +20,13 @@ _LEAST_MEMORY = 6 * _MIB
 _PERIOD_US = 100_000
 _LEAST_SHARES, _MOST_SHARES = 2, 1 << 18
 _SHARES_A_WEIGHT = 10.24
-"""v1's shares of one unit of weight: 1024 shares are the usual weight, 100."""
+"""Shares of v1 per unit of weight: 1024 shares are the default weight, 100."""
 
 Field = Literal["read_bps", "write_bps", "read_iops", "write_iops"]
 
 
 def check_resources(asked: Resources, facts: HostFacts) -> list[str]:
-    """Raise BadParameterError for limits that make no sense, in docker's words; return docker's warnings."""
+    """Raise BadParameterError for invalid limits, in docker's words; return docker's warnings."""
     _check_memory(asked)
     _check_cpu(asked, facts.cpus)
     _check_shares(asked.cpu_shares or 0, facts.cgroup_version)
@@ -86,7 +86,7 @@ def merge_resources(kept: Resources, asked: Resources) -> dict[str, object]:
 
 
 def _check_bandwidth(kept: Resources, changes: dict[str, object]) -> None:
-    """A share of processors is said in one of two ways, once and for all."""
+    """Refuse a mix of the two ways to limit CPUs, which cannot be changed later."""
     for field, name in (("cpu_period", "CPU Period"), ("cpu_quota", "CPU Quota")):
         if "nano_cpus" in changes and getattr(kept, field):
             raise BadParameterError(
@@ -202,7 +202,7 @@ def _weight(shares: int | None) -> int | None:
 
 
 def _swap(asked: Resources) -> int | None:
-    """Docker's memory-swap is the sum of both; unset, as much swap as memory."""
+    """Docker's memory-swap is the sum of memory and swap; unset, swap is as large as memory."""
     if not asked.memory:
         return None
     swap = asked.memory_swap or 0

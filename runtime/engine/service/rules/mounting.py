@@ -186,7 +186,7 @@ def _volume_request(request: MountRequest, target: str, wrong: str) -> Planned:
 
 
 def _is_local(path: str) -> bool:
-    """Say whether a path, as it is written, stays below where it starts."""
+    """Say whether a path, taken literally, stays below its start."""
     return not path.startswith("/") and posixpath.normpath(path).split("/")[0] != ".."
 
 
@@ -215,7 +215,7 @@ def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint
 
 
 def _from_container(spec: str, mounts_of: Callable[[str], Sequence[MountPoint]]) -> list[MountPoint]:
-    """What is read-only there stays so; a volume gets nothing of this container's image."""
+    """Return a mount of another container: read-only stays so, and a volume gets no files of this image."""
     ref, _, mode = spec.partition(":")
     wrong = f'invalid volumes-from specification: "{spec}"'
     if not ref:
@@ -237,7 +237,7 @@ def _anonymous(target: str) -> MountPoint:
 
 
 def check_target(target: str, wrong: str, kind: str) -> None:
-    """Refuse a place in the container that can have no mount, wrong before the words. BadParameterError."""
+    """Refuse an invalid destination, with `prefix` before the message. BadParameterError."""
     prefix = (f"{wrong}: " if wrong else "") + f'invalid mount config for type "{kind}"'
     if not target.startswith("/"):
         raise BadParameterError(f"{prefix}: invalid mount path: '{target}' mount path must be absolute")
@@ -246,7 +246,7 @@ def check_target(target: str, wrong: str, kind: str) -> None:
 
 
 def clean_target(path: str) -> str:
-    """Return a place in the container as Go's filepath.Clean does, without `..` and doubled slashes."""
+    """Clean a destination as Go's filepath.Clean does, without `..` and doubled slashes."""
     cleaned = posixpath.normpath(path) if path else ""
     return "/" + cleaned.lstrip("/") if cleaned.startswith("/") else cleaned
 

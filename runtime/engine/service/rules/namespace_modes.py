@@ -14,7 +14,7 @@ _CONTAINER = "container:"
 
 
 class Sharing(NamedTuple):
-    """How one namespace is had: one's own, the host's, or that of the container `ref`."""
+    """Where a namespace comes from: new, the host's, or that of the container `ref`."""
 
     host: bool = False
     ref: str = ""
@@ -26,7 +26,7 @@ class Sharing(NamedTuple):
 
 
 def text_of(host: HostConfig, kind: Kind) -> str:
-    """Return what was asked for a namespace."""
+    """Return the requested mode of a namespace."""
     return {
         "network": host.network_mode,
         "ipc": host.ipc_mode,

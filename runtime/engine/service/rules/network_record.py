@@ -37,7 +37,7 @@ class IpamPool(Body, omit_defaults=True):
 
 
 class Ipam(Body):
-    """How a network gets its addresses. Only the driver `default` is known."""
+    """IPAM of a network. Only the driver `default` is known."""
 
     driver: str = "default"
     options: dict[str, str] | None = None
@@ -130,7 +130,7 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def user_defined(self) -> bool:
-        """Whether containers on it know each other by name."""
+        """Whether containers on it resolve each other's names."""
         return self.driver == "bridge" and not self.predefined
 
     @property
@@ -140,16 +140,16 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def interface_prefix(self) -> str:
-        """How the names of containers' interfaces on it begin."""
+        """The prefix of containers' interface names on it."""
         return self.options.get(_PREFIX) or "eth"
 
     @property
     def host_binding(self) -> str:
-        """Where ports are published that name no address; "" and 0.0.0.0 are everywhere."""
+        """The address of published ports without one; "" and 0.0.0.0 are all addresses."""
         return self.options.get(BINDING, "").replace("0.0.0.0", "")
 
     def spec(self) -> NetworkSpec:
-        """Return what the spawner is to make."""
+        """Return the request to the spawner."""
         four = next((pool for pool in self.pools if ":" not in pool.subnet), IpamPool())
         six = next((pool for pool in self.pools if ":" in pool.subnet), IpamPool())
         return NetworkSpec(
@@ -201,7 +201,7 @@ class NetworkStore:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def load(self) -> list[NetworkRecord]:
-        """Return all networks, oldest first; what cannot be read is left alone."""
+        """Return all networks, oldest first; unreadable ones are left alone."""
         found = []
         for path in self.root.glob("*.new"):  # a write that was cut off
             path.unlink()
@@ -215,7 +215,7 @@ class NetworkStore:
         return sorted(found, key=lambda record: (record.created, record.id))
 
     def save(self, record: NetworkRecord) -> None:
-        """Keep a network, on disk for good. Raises EngineError."""
+        """Save a network, synced. Raises EngineError."""
         path = self.root / f"{record.id}.json"
         temporary = path.with_suffix(".new")
         try:

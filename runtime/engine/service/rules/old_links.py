@@ -31,9 +31,9 @@ def parse_link(text: str) -> tuple[str, str]:
 
 
 def bound(host: HostConfig, find: Find) -> list[str] | None:
-    """Return old links with ids in place of names: a rename leaves them be. Raises BadParameterError.
+    """Return old links with ids instead of names, which survive a rename.
 
-    Of two with one alias the first counts. find: raises NotFoundError.
+    Raises BadParameterError. Of two with one alias the first counts. find: raises NotFoundError.
     """
     if not host.links or namespace_modes.on_named_network(host):
         return host.links
@@ -74,7 +74,7 @@ def running(find: Find, other: str, own: str, alias: str) -> ContainerRecord:
 
 
 def partners(record: ContainerRecord, find: Find) -> Iterator[tuple[str, ContainerRecord]]:
-    """Yield (alias, container) of a container's old links, but for those whose container is gone."""
+    """Yield (alias, container) of a container's old links, except those whose container is gone."""
     if namespace_modes.on_named_network(record.host_config):
         return
     for other, alias in map(parse_link, record.host_config.links or ()):
@@ -100,7 +100,7 @@ def names_by_links(records: Iterable[ContainerRecord], find: Find) -> dict[str, 
 
 
 def names_in_hosts(partner: ContainerRecord, alias: str) -> list[str]:
-    """Return what stands behind a linked container's address."""
+    """Return the names of a linked container's address."""
     return list(dict.fromkeys((alias, partner.config.hostname, partner.name)))
 
 

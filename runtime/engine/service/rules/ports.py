@@ -17,7 +17,7 @@ _PROTOCOLS = ("tcp", "udp")
 def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...]:
     """Return the ports to publish. host_binding: the address for those that name none.
 
-    Raises BadParameterError for a port that is none.
+    Raises BadParameterError for an invalid port.
     """
     found: list[Port] = []
     bindings = record.host_config.port_bindings or {}
@@ -44,7 +44,7 @@ def exposed(record: ContainerRecord) -> list[str]:
 
 
 def ports_by(record: ContainerRecord, way_out: NetworkRecord | None) -> tuple[Port, ...]:
-    """Return the ports to publish by a container's way out, which an internal network is not."""
+    """Return the ports to publish on the network of the default route, if it is not internal."""
     return () if way_out is None or way_out.internal else ports_of(record, way_out.host_binding)
 
 

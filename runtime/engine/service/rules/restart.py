@@ -35,7 +35,7 @@ def check_policy(policy: RestartPolicy, *, auto_remove: bool) -> None:
 
 
 def wants_restart(policy: RestartPolicy, *, exit_code: int, restarts: int, manually_stopped: bool) -> bool:
-    """Say whether a container that has just ended starts again. restarts: how often it did already."""
+    """Say whether a container that has just ended is restarted. restarts: how often it was already."""
     if manually_stopped:
         return False
     if policy.name == "on-failure":

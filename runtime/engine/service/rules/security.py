@@ -58,7 +58,10 @@ def apparmor_of(host: HostConfig, *, is_on: bool) -> str:
 
 
 def capabilities_of(host: HostConfig) -> tuple[str, ...]:
-    """Return the names a container gets, in the kernel's order. BadParameterError: none that can be had."""
+    """Return the capabilities of a container, in the kernel's order.
+
+    BadParameterError: unknown or not available.
+    """
     return _chosen(tuple(host.cap_add or ()), tuple(host.cap_drop or ()))
 
 

@@ -20,13 +20,13 @@ _RESERVED = ("com.docker.", "io.docker.", "org.dockerproject.")
 
 
 class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
-    """What networks without a subnet are cut from: pieces with a prefix of `size` bits."""
+    """A pool that subnets with a prefix of `size` bits are chosen from."""
 
     base: str
     size: int
 
     def split(self) -> SubnetPool:
-        """Return it as the network room cuts it."""
+        """Return the pool as runtime.network takes it."""
         return SubnetPool(ip_network(self.base, strict=False), self.size)
 
 
@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return LogConfig(type=driver, config={**ours, **given})
 
     def at_start(self, host: HostConfig) -> HostConfig:
-        """Return what a container starts with; its record keeps what was asked, as docker's does."""
+        """Return the HostConfig of a start; as in docker, the record keeps the requested one."""
         changes: dict[str, Any] = {}
         for field, default in (
             ("dns", self.dns),
@@ -108,7 +108,7 @@ DEFAULTS = Settings()
 
 
 def check_settings(settings: Settings) -> None:
-    """Refuse what cannot be, in docker's words where it has some. Raises BadParameterError."""
+    """Refuse invalid settings, in docker's words where it has some. Raises BadParameterError."""
     _check_modes(settings)
     _check_bridge(settings.bridge)
     for pool in settings.pools:

@@ -21,7 +21,7 @@ _SHORTEST_NS = 1_000_000
 
 
 def check_config(config: Config) -> None:
-    """Raise BadParameterError for what does not depend on the host."""
+    """Raise BadParameterError for an invalid Config."""
     if config.working_dir and not config.working_dir.startswith("/"):
         raise BadParameterError(
             f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path"
@@ -42,7 +42,7 @@ def check_config(config: Config) -> None:
 
 
 def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> list[str]:
-    """Raise BadParameterError or UnavailableError for what cannot be; return docker's warnings."""
+    """Raise BadParameterError or UnavailableError for an invalid HostConfig; return docker's warnings."""
     check_policy(host.restart_policy, auto_remove=host.auto_remove)
     namespace_modes.check_modes(host)
     warnings = check_resources(host, facts)
@@ -70,7 +70,7 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
 
 
 def _check_texts(host: HostConfig) -> None:
-    """Read what is kept as text and used when the container starts. Raises MalformedError."""
+    """Parse options that are kept as text and used at the start. Raises MalformedError."""
     log_options.parse(host.log_config.type, host.log_config.config or {})
     for limit in host.ulimits or ():
         ulimits.check(limit.name, limit.soft, limit.hard)

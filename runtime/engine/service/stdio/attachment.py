@@ -10,28 +10,28 @@ from typing import Protocol
 from runtime.docker_syntax.detach_keys import KeyMatcher
 
 MOST = 1 << 18
-"""Bytes an attachment keeps for a client that does not read, before the program is held back."""
+"""Bytes that an attachment keeps for a client that does not read, before the program is blocked."""
 
 Piece = tuple[int, bytes]
 
 
 class StdioSource(Protocol):
-    """What an attachment is attached to."""
+    """The program's side of an attachment."""
 
     def room(self) -> None:
-        """A client has read: the program may go on."""
+        """A client has read: unblock the program."""
         ...
 
     def detach(self, attachment: Attachment, *, keys: bool) -> None:
-        """Hand this attachment nothing more."""
+        """Detach this attachment."""
         ...
 
     async def write(self, data: bytes) -> None:
-        """Hand on input."""
+        """Forward input."""
         ...
 
     async def end_input(self) -> bool:
-        """Close the program's stdin, if that is this client's to do; say whether it was."""
+        """Close the program's stdin, if this client may do so; say whether it may."""
         ...
 
 
@@ -103,7 +103,7 @@ class Attachment:
     # ---- the client's input -------------------------------------------------------------------------------
 
     async def write(self, data: bytes) -> None:
-        """Hand on input, in the program's pace; before its start it waits for that. Never fails."""
+        """Forward input as the program reads it; before the start wait for that. Never fails."""
         if not self._stdin or self._ended:
             return
         found = False

@@ -17,10 +17,10 @@ _MOST_AT_END = 64 << 20
 
 
 class Sink(Protocol):
-    """What gets all output: a log."""
+    """A consumer of all output: a log."""
 
     def read(self, fd: int, stream: int, most: int) -> bytes:
-        """Read a pipe, as os.read() does; what comes is written next."""
+        """Read a pipe, as os.read() does; write() with the result follows."""
         ...
 
     def write(self, stream: int, data: bytes) -> None:
@@ -146,7 +146,7 @@ class OutputFanout:
         self._settle()
 
     def _settle(self) -> None:
-        """Read on unless a client is behind; after the program's end what is left must come, but bounded."""
+        """Read on unless a client is behind; after the program's end read the rest, within a limit."""
         if self._finishing:
             pause = any(attachment.held > _MOST_AT_END for attachment in self._attachments)
         else:
@@ -181,7 +181,7 @@ class OutputFanout:
         self._settle()
 
     def detach(self, attachment: Attachment, *, keys: bool) -> None:
-        """Hand this attachment nothing more."""
+        """Detach this attachment."""
         if attachment in self._attachments:
             self._attachments.remove(attachment)
             self._settle()
@@ -189,13 +189,13 @@ class OutputFanout:
                 self._on_detach()
 
     async def write(self, data: bytes) -> None:
-        """Hand on input; before the start it waits."""
+        """Forward input; before the start wait for that."""
         writer = await asyncio.shield(self._started)
         if writer is not None:
             await writer.write(data)
 
     async def end_input(self) -> bool:
-        """Close the program's stdin, if that is a client's to do; say whether it was."""
+        """Close the program's stdin, if a client may do so; say whether it may."""
         if not self._closes_stdin:
             return False
         self._stdin_over = True

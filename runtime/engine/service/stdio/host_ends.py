@@ -11,7 +11,7 @@ import termios
 from collections.abc import Callable
 
 CHUNK = 1 << 16
-"""Bytes taken at once; a pipe that is found so full is made larger."""
+"""Bytes read at once; a pipe that is this full is made larger."""
 _ROOMY = 1 << 20
 
 
@@ -56,7 +56,7 @@ class OutputReader:
             left -= count
 
     def close(self) -> None:
-        """Give up what is still to come. Idempotent."""
+        """Stop reading. Idempotent."""
         if self._fd >= 0:
             self.pause()
             os.close(self._fd)
@@ -108,7 +108,7 @@ class InputWriter:
                     self.close()
 
     async def finish(self) -> None:
-        """Close it once what others write is written."""
+        """Close it after pending writes."""
         async with self._turn:
             self.close()
 
@@ -151,7 +151,7 @@ def _set(future: asyncio.Future[None]) -> None:
 
 
 def _enlarge(fd: int) -> bool:
-    """Give a busy pipe more room: fewer switches between the program and us. Not for terminals."""
+    """Enlarge a busy pipe: fewer switches between the program and this process. Not for terminals."""
     with contextlib.suppress(OSError):
         if fcntl.fcntl(fd, fcntl.F_GETPIPE_SZ) < _ROOMY:
             fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _ROOMY)

@@ -92,7 +92,7 @@ class JsonLog:
         return self._intake.take(fd, stream, most)
 
     def write(self, stream: int, data: bytes) -> None:
-        """Append output of stream 1 or 2. A failure is logged, once: the program must go on."""
+        """Append output of stream 1 or 2. A failure is logged, once: the program must not block."""
         self._append(stream, self._decoder(stream).decode(data))
         self._note()
 
@@ -101,7 +101,7 @@ class JsonLog:
         self._intake.logged(self._size, self._inode, held)
 
     def recover(self) -> None:
-        """Bring into the log what a killed daemon had taken and not wholly written. Raises OSError."""
+        """Write to the log what a killed daemon had read and not completely written. Raises OSError."""
         left = self._intake.left()
         if left is None:
             return
@@ -116,7 +116,7 @@ class JsonLog:
         self._note()
 
     def _cut_back(self, size: int, inode: int) -> None:
-        """Undo what was written after a file of the log was so large; newer files are from then too."""
+        """Cut the log back to the time when a file had this size; newer files go."""
         newer: list[Path] = []
         for path in self._files():
             status = path.stat()
@@ -128,7 +128,7 @@ class JsonLog:
             newer.append(path)  # none of them, when it was rotated away or copied from elsewhere
 
     def _close_gaps(self) -> None:
-        """A kill within a rotation leaves a number out, and readers would stop there."""
+        """Close gaps in the numbers, which a kill during a rotation leaves, and where readers would stop."""
         for number, path in enumerate(self._files()):
             if path != Path(self._file(number)):
                 path.replace(self._file(number))
@@ -188,7 +188,7 @@ class JsonLog:
         self._wake()
 
     def _append_rotating(self, written: bytes) -> None:
-        """A file ends with the entry that makes it full."""
+        """Rotate after the entry that fills a file."""
         ready = bytearray()
         for entry in written.splitlines(keepends=True):
             if self._size + len(ready) >= self._options.max_bytes:
@@ -248,7 +248,7 @@ class JsonLog:
         return self.generation - number
 
     def after(self, generation: int) -> int:
-        """Return the generation to read after this one, which may be over."""
+        """Return the generation to read after this one."""
         return min(
             (one for one in self._behind if one > generation), default=max(generation + 1, self.oldest())
         )
@@ -265,7 +265,7 @@ class JsonLog:
             raise EngineError(f"read log {self.path}: {errno_text(error)}") from error
 
     def reads(self, reader: object, generation: int | None) -> None:
-        """Note where a reader is, None: nowhere any more; what comes after that is kept for it."""
+        """Note a reader's position, or None for its end; what follows that position is kept for it."""
         if generation is None:
             self._readers.pop(reader, None)
         else:

@@ -10,7 +10,7 @@ from runtime.engine.service.model.record import ContainerRecord
 
 
 def attributes(record: ContainerRecord) -> dict[str, str]:
-    """Return what the log options of a container choose, sorted by name."""
+    """Return the labels and variables that the log options of a container choose, sorted by name."""
     options = record.host_config.log_config.config or {}
     labels = record.config.labels or {}
     environment = dict(pair.split("=", 1) for pair in record.config.env or () if "=" in pair)

@@ -39,7 +39,7 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a log is asked for. Times in ns since 1970, 0: no bound; tail: lines from the end, -1: all.
+    """A query of a log. Times in ns since 1970, 0: no bound; tail: lines from the end, -1: all.
 
     details: what stands before each line.
     """
@@ -137,7 +137,7 @@ class _Line:
 
 
 class _Renderer:
-    """Entries → what a client gets of them. over: the rest is too late."""
+    """Converts entries to what a client gets. over: the rest is after `until`."""
 
     def __init__(self, query: LogQuery) -> None:
         self._query = query
@@ -217,7 +217,7 @@ def _decode(block: bytes) -> list[LogEntry]:
 
 
 def _decoded(line: bytes) -> LogEntry | None:
-    """An entry, None for what a full disk or a power cut has torn."""
+    """Return an entry, or None for one that a full disk or a power cut has cut off."""
     try:
         return _decoder.decode(line)
     except msgspec.MsgspecError:

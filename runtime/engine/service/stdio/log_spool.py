@@ -20,7 +20,7 @@ _LARGE = 1 << 20
 
 
 class Unlogged(NamedTuple):
-    """What the last daemon left. held: by stream, the beginning of a character whose end is to come.
+    """What the last daemon left. held: by stream, the first bytes of an unfinished character.
 
     size, inode: of the log's file before `data` of `stream` was written to it.
     """
@@ -33,7 +33,7 @@ class Unlogged(NamedTuple):
 
 
 class Intake:
-    """One log's. A failure of its file costs the promise, not the output."""
+    """The spool of one log. When its file fails, output is still read, but not protected from a kill."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,7 +44,7 @@ class Intake:
         self._held: Mapping[int, bytes] = {}
 
     def take(self, fd: int, stream: int, most: int) -> bytes:
-        """Read as os.read() does; call logged() when that is in the log."""
+        """Read as os.read() does; call logged() when the result is in the log."""
         try:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
@@ -62,7 +62,7 @@ class Intake:
         return data
 
     def logged(self, size: int, inode: int, held: Mapping[int, bytes]) -> None:
-        """All that was taken is in the log, which is so large now, but for what is held."""
+        """Everything read is in the log (now `size` bytes), except `held`."""
         self._log, self._held = (size, inode), held
         if self._fd < 0:
             return
@@ -80,20 +80,20 @@ class Intake:
         os.pwrite(self._fd, _HEAD.pack(*self._log, self._end, self._stream, *held), 0)
 
     def close(self) -> None:
-        """All is in the log, and nothing more comes."""
+        """End: everything is in the log, and nothing more comes."""
         if self._fd >= 0:
             self.leave()
             self._path.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """More may come, for the next daemon."""
+        """Close the file, but keep it for the next daemon."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
         self._stream = 0
 
     def left(self) -> Unlogged | None:
-        """Return what the last daemon did not come to write, None for nothing. Then call logged()."""
+        """Return what the last daemon read and did not write, None for nothing. Then call logged()."""
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

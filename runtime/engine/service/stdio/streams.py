@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Channel:
-    """What is kept of one container."""
+    """The streams of one container."""
 
     __slots__ = ("fanout", "log")
 
@@ -49,7 +49,7 @@ class Streams:
         self._channels: dict[str, _Channel] = {}
 
     def adopt(self, container_id: str, fds: list[int]) -> None:
-        """A container runs with these descriptors, from now or since before this process began.
+        """Take the descriptors of a container that was just started, or recovered.
 
         (stdin, stdout, stderr), (stdout, stderr), or one terminal.
         """
@@ -71,7 +71,7 @@ class Streams:
                 channel.log.close()
 
     async def discard(self, container_id: str) -> None:
-        """A container is removed: end followers of its log and attachments that still wait for a start."""
+        """End followers of a removed container's log, and attachments that still wait for a start."""
         channel = self._channels.pop(container_id, None)
         if channel is not None:
             channel.fanout.close()
@@ -98,7 +98,7 @@ class Streams:
         stream: bool = True,
         detach_keys: str = "",
     ) -> Attachment:
-        """Attach to a container, running or not: nothing that it writes from now on is missed.
+        """Attach to a container, running or not; all that it writes from now on is included.
 
         logs: its log first. stream False: the log only. Keys count with a terminal and stdin only. Raises
         NotFoundError, BadParameterError for keys of no known form, ConflictError while it is paused.
