@@ -1,7 +1,8 @@
-"""The JSON documents of an OCI image (image-spec 1.1): index, manifest and config, as frozen structs."""
+"""The JSON documents of an OCI image (image-spec 1.1), index, manifest and config, as frozen structs."""
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from typing import Any, TypeVar
 
@@ -13,14 +14,18 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar"
-REF_NAME = "org.opencontainers.image.ref.name"
+DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+INDEXES, MANIFESTS = (INDEX, DOCKER_INDEX), (MANIFEST, DOCKER_MANIFEST)
+REF_NAME, CONTAINERD_NAME = "org.opencontainers.image.ref.name", "io.containerd.image.name"
+"""Annotations that hold an image's name."""
 
 COMPRESSION_OF = {LAYER: "none", LAYER + "+gzip": "gzip", LAYER + "+zstd": "zstd"}
 MEDIA_TYPE_OF = {name: media for media, name in COMPRESSION_OF.items()}
 
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """A pointer to a blob: what it is, its digest (`sha256:…`) and its size in bytes."""
+    """A reference to a blob: its media type, digest (`sha256:…`) and size in bytes."""
 
     media_type: str
     digest: str
@@ -30,7 +35,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """index.json: the images of a layout, each named by an annotation."""
+    """index.json: the images of a layout; annotations hold their names."""
 
     schema_version: int = 2
     media_type: str = INDEX
@@ -47,7 +52,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the image asks to be run with (the `config` object; docker's capitalised names)."""
+    """The image's settings for running it (the `config` object; docker's capitalised names)."""
 
     user: str = msgspec.field(default="", name="User")
     env: list[str] | None = msgspec.field(default=None, name="Env")
@@ -72,7 +77,7 @@ class RootFs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One step of how the image came to be, oldest first. empty_layer: it added none."""
+    """One step of the image's history. empty_layer: it added no layer."""
 
     created: str | None = None
     created_by: str | None = None
@@ -82,7 +87,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ImageConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The image's config document. `created` is left out unless given, so equal content has equal digests."""
+    """The image's config. `created` is left out unless given, so that equal content has equal digests."""
 
     architecture: str = ""
     os: str = ""
@@ -98,13 +103,13 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686"
 
 
 def architecture() -> str:
-    """Return this machine's architecture as images name it."""
+    """Return this machine's architecture by its name in images."""
     machine = platform.machine()
     return _ARCHITECTURES.get(machine, machine)
 
 
 def decode(data: bytes, kind: type[T]) -> T:
-    """Read a document as Go does, which writes null for what is empty. Raises MsgspecError."""
+    """Decode a document; null counts as absent, since Go writes it for empty values. Raises MsgspecError."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError:
@@ -113,10 +118,15 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_nulls(one) for key, one in value.items() if one is not None}
-    return [_without_nulls(one) for one in value] if isinstance(value, list) else value
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def encode(document: msgspec.Struct) -> bytes:
     """Encode a document to the bytes that are hashed: no spaces, fields in order of declaration."""
     return msgspec.json.encode(document, order="deterministic")
+
+
+def digest_of(data: bytes) -> str:
+    """Return the sha256 digest of a document, `sha256:<hex>`."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"

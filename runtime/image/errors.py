@@ -1,6 +1,6 @@
 """The image store's errors: each names the operation, the object, the cause, and what to do next.
 
-The subclasses say, for an API, what kind of answer it is.
+The subclass decides an API's status code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from runtime.spawn.errnos import errno_text
 
 
 class ImageError(Exception):
-    """An image operation failed and left the store as it was before."""
+    """An image operation failed and left the store as it was."""
 
 
 class LayerError(ImageError):
@@ -19,7 +19,7 @@ class LayerError(ImageError):
 
 
 class ImageReferenceError(ImageError):
-    """What was given is no image's name (an API's 400)."""
+    """Not a valid image name (an API's 400)."""
 
 
 class ImageNotFoundError(ImageError):
@@ -27,11 +27,11 @@ class ImageNotFoundError(ImageError):
 
 
 class ImageConflictError(ImageError):
-    """A container or another image still uses it, or a name fits several images (an API's 409)."""
+    """A container or another image uses it, or a short id matches several images (an API's 409)."""
 
 
 def errno_advice(error: OSError) -> str:
-    """Word an OSError as `ENOSPC (no space left on device)`, with advice where there is some."""
+    """Describe an OSError as `ENOSPC (no space left on device)`, with advice where possible."""
     name = errno.errorcode.get(error.errno or 0, str(error.errno))
     advice = {
         errno.ENOSPC: "; free space below the store (nn rmi, nn sweep) and try again",

@@ -1,4 +1,4 @@
-"""Names of images: `[host[:port]/]path[:tag][@digest]`, kept in docker's short form. Pure functions."""
+"""Image names, `[host[:port]/]path[:tag][@digest]`, in docker's short form. Pure functions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _REFERENCE = re.compile(
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed name. repository: as docker shows it (`debian`, `user/app`, `host:5000/app`)."""
+    """A parsed image name. repository: as docker shows it (`debian`, `user/app`, `host:5000/app`)."""
 
     repository: str
     tag: str = ""
@@ -33,7 +33,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def host(self) -> str:
-        """The registry's `host[:port]`; docker.io where the name says none."""
+        """The registry's `host[:port]`; docker.io when the name has none."""
         first, slash, _ = self.repository.partition("/")
         return first if slash and _is_host(first) else HUB
 
@@ -45,7 +45,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return self.repository if "/" in self.repository else f"library/{self.repository}"
 
     def tagged(self) -> Reference:
-        """The same with docker's default tag where neither tag nor digest was given."""
+        """The same name, with docker's default tag `latest` if it has neither tag nor digest."""
         return self if self.tag or self.digest else msgspec.structs.replace(self, tag="latest")
 
     def __str__(self) -> str:
@@ -54,11 +54,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_reference(text: str) -> Reference:
-    """Parse a name; `docker.io/` and `library/` are left away. ImageReferenceError when it is none."""
+    """Parse a name; `docker.io/` and `library/` are dropped. Raises ImageReferenceError."""
     found = _REFERENCE.fullmatch(text)
     if found is not None:
         host, path = found["host"], found["path"]
-        if host is not None and not _is_host(host):  # `user/app`: the first part is no host
+        if host is not None and not _is_host(host):  # `user/app`: the first part is not a host
             host, path = None, f"{host}/{path}"
         if host in _HUB_NAMES:
             host, path = None, path.removeprefix("library/") if path.count("/") == 1 else path
@@ -74,7 +74,7 @@ def parse_reference(text: str) -> Reference:
 
 
 def named_reference(text: str, tag: str = "") -> str:
-    """Return a name to give to an image: like normal_reference(), and nothing like a digest is taken."""
+    """Return the full form of a name for an image; `tag` replaces its tag. A digest is refused."""
     found = parse_reference(text)
     if found.digest:
         raise ImageReferenceError(
@@ -90,5 +90,5 @@ def _is_host(first: str) -> bool:
 
 
 def _is_id(path: str, host: str | None) -> bool:
-    """A name of 64 hex digits could not be told from an image's id."""
+    """A name of 64 hex digits would look like an image id."""
     return host is None and len(path) == 64 and not path.strip("0123456789abcdef")

@@ -26,7 +26,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import zstandard
 
-from runtime.image.registry.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
+from runtime.image.documents import DOCKER_MANIFEST
+from runtime.image.documents import INDEX as OCI_INDEX
+from runtime.image.documents import MANIFEST as OCI_MANIFEST
 from tests.runtime.free_ports import free_port
 
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

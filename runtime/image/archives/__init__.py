@@ -1,1 +1,1 @@
-"""Images as archive files: `docker save`, OCI layouts."""
+"""Image archives: read, load into the store, save."""

@@ -1,4 +1,7 @@
-"""Archives of Docker before 1.10 (2016): a directory for each step, whose id says nothing of its content."""
+"""Archives of Docker before 1.10 (2016): one directory per step, whose id is not a digest of its content.
+
+dockerd 26 still loads them, and moby's suite checks it (`TestLoadZeroSizeLayer` loads such an archive).
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ from runtime.image.layers.layer_store import Layer, LayerStore
 from runtime.image.layers.tree import file_digest
 
 _OF_OLD = ("id", "parent", "Size", "parent_id", "layer_id", "throwaway")
-"""What of a step's document is in no config since."""
+"""Fields of a step's document that later configs do not have."""
 
 
 class OldImage(NamedTuple):
-    """An image: its layers are in the store; the bytes of its config were made of its steps."""
+    """An image: its layers are in the store; its config was made from its steps."""
 
     names: tuple[str, ...]
     layers: tuple[Layer, ...]
@@ -37,7 +40,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
     container_config: _Container = _Container()
 
     def row(self, *, empty: bool) -> HistoryRow:
-        """The step in a config's history."""
+        """Return the step as a row of a config's history."""
         return HistoryRow(
             created=self.created,
             created_by=" ".join(self.container_config.command),
@@ -48,7 +51,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OldArchive:
-    """Finds the images among an archive's members. document: reads one of them; on_layer: see archive.py."""
+    """Finds the images in an archive's members. document: reads a member; on_layer: see OnLayer."""
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class OldArchive:
         self._layers: dict[str, Layer | None] = {}
 
     def images(self) -> Iterator[OldImage]:
-        """Yield those that have a name, and those that nothing else was made from."""
+        """Yield the images that have a name, or that are not the parent of another."""
         names = self._names()
         for missing in names.keys() - self._steps.keys():
             self._chain(missing)
@@ -94,19 +97,19 @@ class OldArchive:
         return OldImage(names, layers, msgspec.json.encode(kept | made, order="sorted"))
 
     def _chain(self, top: str) -> list[str]:
-        """The steps that made an image, the first one first."""
+        """Return the steps that made an image, first one first."""
         chain: dict[str, None] = {}
         while top:
             if top in chain or top not in self._steps:
                 raise ImageError(
-                    f"archive lacks {top[:64]!r}, of which an image in it was made; save the image again"
+                    f"archive lacks {top[:64]!r}, which an image in it is built from; save the image again"
                 )
             chain[top] = None
             top = self._steps[top].parent
         return list(reversed(chain))
 
     def _layer(self, step: str) -> Layer | None:
-        """A step's layer, None for a step without one: its tar is not even an end mark."""
+        """Return a step's layer, None for a step whose tar is missing or empty."""
         if step not in self._layers:
             path = self._members.get(f"{step}/layer.tar")
             size = path.stat().st_size if path is not None else 0
@@ -114,7 +117,7 @@ class OldArchive:
         return self._layers[step]
 
     def _added(self, step: str, path: Path, size: int) -> Layer:
-        """Put a tar into the store. The archive around it tells its size, so it may lack its end mark."""
+        """Add a tar to the store. Its size is known from the archive, so its end mark may be missing."""
         diff_id = file_digest(str(path))
         known = self._store.known_layer(diff_id)
         if known is not None:

@@ -1,7 +1,7 @@
-"""Images from archives: what `docker save`, `podman save` and `skopeo copy … oci-archive:` write.
+"""Read image archives: those of `docker save`, `podman save` and `skopeo copy … oci-archive:`.
 
-The archive's members are first put, as plain files under numbers of ours, into a scratch directory: nothing
-of their names reaches the file system, and the documents inside may point at them in any order.
+The members are first copied to numbered files in a scratch directory. Their names never reach the file
+system, and the documents among them may refer to any member.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ import msgspec
 
 from runtime.image.archives.legacy import OldArchive
 from runtime.image.documents import (
-    INDEX,
+    CONTAINERD_NAME,
+    INDEXES,
     MANIFEST,
+    MANIFESTS,
     REF_NAME,
     Descriptor,
     ImageConfig,
@@ -39,23 +41,19 @@ _ZEROS = bytes(_CHUNK)
 _LONGEST_DOCUMENT = 16 << 20
 
 
-_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-_DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-_CONTAINERD_NAME = "io.containerd.image.name"
-
 OnLayer = Callable[[str, int], None]
-"""Told of each layer that is put into the store: its diff id, and the bytes of it in the archive."""
+"""Called for each layer that is added: its diff id, and its size in the archive, in bytes."""
 
 
 def ignore_layer(diff_id: str, size: int) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 class ArchivedImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image found in an archive: its layers, now in the store, and its config document's bytes.
 
-    manifest: its own bytes and media type, where the archive has one whose layers are kept as they are.
-    parent: the id of the image that it says it was made from.
+    manifest, media_type: the archive's own manifest, if its layers are stored as they came. parent: the id of
+    the image that it claims to be built from.
     """
 
     names: tuple[str, ...]
@@ -110,12 +108,12 @@ def _spread(stream: BinaryIO, scratch: Path, limits: UnpackLimits) -> dict[str, 
                 members[name] = target = scratch / str(number)
                 with target.open("xb") as copy:
                     while data := content.read(_CHUNK):
-                        if not data[0] and data == _ZEROS[: len(data)]:  # a bomb of zeros takes no space
+                        if not data[0] and data == _ZEROS[: len(data)]:  # zeros become a hole
                             copy.seek(len(data), os.SEEK_CUR)
                         else:
                             copy.write(data)
                     copy.truncate()
-            elif member.issym() or member.islnk():  # docker links layers that are equal
+            elif member.issym() or member.islnk():  # docker links equal layers
                 parent = name.rpartition("/")[0] if member.issym() else ""
                 links.append((name, _joined(parent, member.linkname)))
     for name, target_name in links:
@@ -135,13 +133,13 @@ def _joined(parent: str, link: str) -> str:
 
 
 class _Reader:
-    """Finds the images among an archive's members."""
+    """Finds the images in an archive's members."""
 
     def __init__(self, members: Mapping[str, Path], store: LayerStore, on_layer: OnLayer) -> None:
         self._members, self._store, self._on_layer = members, store, on_layer
 
     def docker(self) -> list[ArchivedImage]:
-        """Images as manifest.json lists them."""
+        """Return the images that manifest.json lists."""
         images = decode(self._document("manifest.json"), tuple[_DockerImage, ...])
         found = []
         for image in images:
@@ -155,7 +153,7 @@ class _Reader:
         return found
 
     def old(self) -> list[ArchivedImage]:
-        """Images of Docker before 1.10."""
+        """Return the images of an archive of Docker before 1.10."""
         archive = OldArchive(self._members, self._document, self._store, self._on_layer)
         found = [
             ArchivedImage(names=one.names, layers=one.layers, config=one.config) for one in archive.images()
@@ -165,11 +163,11 @@ class _Reader:
         return found
 
     def oci(self) -> list[ArchivedImage]:
-        """Images as index.json lists them; of several platforms, the one of this machine."""
+        """Return the images that index.json lists; of several platforms, this machine's."""
         index = decode(self._document("index.json"), Index)
         found: dict[str, ArchivedImage] = {}
         for entry in index.manifests:
-            name = entry.annotations.get(_CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
+            name = entry.annotations.get(CONTAINERD_NAME) or entry.annotations.get(REF_NAME)
             names = (name,) if name else ()
             one = self._platform_of(entry)
             if one.digest in found:
@@ -180,10 +178,10 @@ class _Reader:
         return list(found.values())
 
     def _platform_of(self, entry: Descriptor) -> Descriptor:
-        if entry.media_type in (MANIFEST, _DOCKER_MANIFEST):
+        if entry.media_type in MANIFESTS:
             return entry
-        if entry.media_type not in (INDEX, _DOCKER_INDEX):
-            raise ImageError(f"archive holds a {entry.media_type}, which is no image; save an image")
+        if entry.media_type not in INDEXES:
+            raise ImageError(f"archive holds a {entry.media_type}, which is not an image; save an image")
         machine = architecture()
         for one in decode(self._blob(entry), Index).manifests:
             if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
@@ -208,7 +206,7 @@ class _Reader:
     ) -> tuple[Layer, ...]:
         if len(paths) != len(diff_ids):
             raise ImageError(
-                "archive's config and manifest name unequal numbers of layers; save the image again"
+                "archive's config and manifest list unequal numbers of layers; save the image again"
             )
         rows = zip(paths, digests, diff_ids, strict=True)
         return tuple(self._layer(path, digest, diff_id) for path, digest, diff_id in rows)
@@ -226,7 +224,7 @@ class _Reader:
     def _document(self, name: str) -> bytes:
         path = self._members.get(name)
         if path is None:
-            raise ImageError(f"archive has no {name}, which its documents point at; save the image again")
+            raise ImageError(f"archive has no {name}, which its documents refer to; save the image again")
         if path.stat().st_size > _LONGEST_DOCUMENT:
             raise ImageError(f"archive's {name} is too long for a document; refused")
         return path.read_bytes()

@@ -1,18 +1,28 @@
-"""Images as one archive that docker, podman, skopeo and containerd read: an OCI layout with docker's files.
+"""Save images as one archive: an OCI layout with docker's files, for docker, podman, skopeo and containerd.
 
-Layers are written uncompressed, as docker does: every reader takes them so.
+Layers are written uncompressed, as docker does; every reader accepts that.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from runtime.image.documents import CONFIG, LAYER, MANIFEST, REF_NAME, Descriptor, Index, Manifest, encode
+from runtime.image.documents import (
+    CONFIG,
+    CONTAINERD_NAME,
+    LAYER,
+    MANIFEST,
+    REF_NAME,
+    Descriptor,
+    Index,
+    Manifest,
+    digest_of,
+    encode,
+)
 from runtime.image.errors import ImageNotFoundError
 from runtime.image.layers.layer_store import Layer
 from runtime.image.references import HUB, parse_reference
@@ -22,19 +32,18 @@ from runtime.image.store.listing import seconds_of
 if TYPE_CHECKING:
     from runtime.image.store.image_store import ImageStore
 
-CONTAINERD_NAME = "io.containerd.image.name"
 _BLOCK = 512
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """An image to be saved, and the names it is saved under."""
+    """An image to save, and the names to save it under."""
 
     image: Image
     names: tuple[str, ...]
 
 
 def choose(store: ImageStore, references: Sequence[str]) -> tuple[Chosen, ...]:
-    """Find what to save, each image once. A repository without a tag means all its tags, an id no name.
+    """Find the images to save, each once. A repository without a tag means all its tags, an id no name.
 
     Raises ImageNotFoundError and what resolve() does.
     """
@@ -66,20 +75,20 @@ def _images_of(store: ImageStore, text: str) -> list[tuple[Image, tuple[str, ...
 
 
 def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
-    """Yield the archive of these images. Nothing of them is removed meanwhile."""
+    """Yield the archive of these images, which cannot be removed meanwhile."""
     with store.adding():
         written: set[str] = set()
         entries: list[Descriptor] = []
         for one in chosen:
             manifest = _manifest(store, one.image)
             data = encode(manifest)
-            digest = _digest(data)
-            made = _made(one.image)
-            yield from _file(_blob_name(digest), data, written, made)
+            digest = digest_of(data)
+            created_s = _created_s(one.image)
+            yield from _file(_blob_name(digest), data, written, created_s)
             config = store.content.read_blob(one.image.id)
-            yield from _file(_blob_name(one.image.id), config, written, made)
+            yield from _file(_blob_name(one.image.id), config, written, created_s)
             for layer in one.image.layers:
-                yield from _layer(store, layer, written, made)
+                yield from _layer(store, layer, written, created_s)
             entries.extend(
                 _entries(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)), one.names)
             )
@@ -87,8 +96,8 @@ def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
     yield bytes(2 * _BLOCK)
 
 
-def _made(image: Image) -> int:
-    """When the image was made, in Unix seconds; 0 where it does not say, or not in numbers a tar has."""
+def _created_s(image: Image) -> int:
+    """Return when the image was created, in Unix seconds; 0 if unknown or not representable in a tar."""
     try:
         return max(0, int(seconds_of(image.config.created or "")))
     except ValueError:
@@ -145,7 +154,7 @@ def _documents(chosen: Sequence[Chosen], entries: Sequence[Descriptor]) -> Itera
 
 
 def _repositories(chosen: Sequence[Chosen]) -> dict[str, dict[str, str]]:
-    """What docker before 1.10 wrote: repository, tag, and the topmost layer."""
+    """Return the file of Docker before 1.10: repository → tag → topmost layer."""
     found: dict[str, dict[str, str]] = {}
     for one in chosen:
         for name in one.names:
@@ -158,32 +167,28 @@ def _repositories(chosen: Sequence[Chosen]) -> dict[str, dict[str, str]]:
 # ---- members --------------------------------------------------------------------------------------------
 
 
-def _layer(store: ImageStore, layer: Layer, written: set[str], made: int) -> Iterator[bytes]:
+def _layer(store: ImageStore, layer: Layer, written: set[str], created_s: int) -> Iterator[bytes]:
     name = _blob_name(layer.diff_id)
     if name in written:
         return
     written.add(name)
     size = store.content.tar_bytes(layer)
-    yield _header(name, size, made)
+    yield _header(name, size, created_s)
     yield from store.content.read_tar(layer)
     yield bytes(-size % _BLOCK)
 
 
-def _file(name: str, data: bytes, written: set[str], made: int = 0) -> Iterator[bytes]:
+def _file(name: str, data: bytes, written: set[str], created_s: int = 0) -> Iterator[bytes]:
     if name not in written:
         written.add(name)
-        yield _header(name, len(data), made) + data + bytes(-len(data) % _BLOCK)
+        yield _header(name, len(data), created_s) + data + bytes(-len(data) % _BLOCK)
 
 
-def _header(name: str, size: int, made: int) -> bytes:
+def _header(name: str, size: int, created_s: int) -> bytes:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mode, entry.mtime = size, 0o644, made
+    entry.size, entry.mode, entry.mtime = size, 0o644, created_s
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
 def _blob_name(digest: str) -> str:
     return f"blobs/sha256/{digest.removeprefix('sha256:')}"
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"

@@ -1,4 +1,4 @@
-"""A layer's raw bytes, kept in a file when they are read: on the disk before they are worked on."""
+"""Write a layer's raw bytes to a file while they are read, before they are unpacked."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from runtime.image.layers.store_files import EarlyWriter
 
 
 class BlobTee:
-    """Reads from `source` and keeps what it reads; a plain tar is compressed, where that is asked for."""
+    """Reads from `source` and copies it to `target`, where a plain tar is compressed if so asked."""
 
     def __init__(self, source: Readable, target: EarlyWriter, compression: Compression) -> None:
         self._source, self._target = source, target
         self._compression = compression
         self._writer: BlobWriter | None = None
-        self._begun = False
+        self._started = False
 
     def read(self, size: int, /) -> bytes:
         """Return the next bytes."""
         data = self._source.read(size)
-        if data and not self._begun:
-            self._begun = True
+        if data and not self._started:
+            self._started = True
             if self._compression != "none" and sniff(data) == "none":
                 self._writer = BlobWriter(self._target, self._compression)
         (self._writer or self._target).write(data)
         return data
 
-    def kept(self, reader: LayerReader) -> Descriptor:
-        """Describe what was kept, once `reader` has had all of it."""
+    def descriptor(self, reader: LayerReader) -> Descriptor:
+        """Describe what was written, once `reader` has read everything."""
         if self._writer is None:
             media_type = MEDIA_TYPE_OF[reader.compression]
             return Descriptor(media_type=media_type, digest=reader.digest, size=reader.size)

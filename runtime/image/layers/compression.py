@@ -1,4 +1,4 @@
-"""Plain bytes of a stream that may be compressed: what `docker import`, `build` and `ADD` accept."""
+"""Decompress what `docker load`, `import`, `build` and `ADD` accept: gzip, bzip2, xz, zstd or plain."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _LONGEST = max(map(len, MAGIC))
 
 
 def compression_of(start: bytes) -> str:
-    """Name the compression that these first bytes show: gzip, bzip2, xz, zstd, or "" for none of them."""
+    """Name the compression of a stream by its first bytes: gzip, bzip2, xz, zstd, or ""."""
     return next((name for magic, name in MAGIC.items() if start.startswith(magic)), "")
 
 
 class PlainReader(io.RawIOBase):
-    """Reads what is inside a compressed or plain stream. LayerError: it is corrupt, cut short or a bomb.
+    """Reads a stream's decompressed bytes. LayerError: it is corrupt, cut short or a bomb.
 
-    compression: what it was, "" for none. limits: how many times its compressed size it may grow to; how big
-    it is as a whole, who reads it looks at.
+    compression: the stream's, "" for none. limits: only the ratio to the compressed size is checked here; the
+    total size is the reader's concern.
     """
 
     def __init__(self, source: Readable, limits: UnpackLimits) -> None:
@@ -38,11 +38,11 @@ class PlainReader(io.RawIOBase):
         self._inner = _opened(self.compression, cast("BinaryIO", io.BufferedReader(self._raw)))
 
     def readable(self) -> bool:
-        """It can be read."""
+        """Always true."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill `buffer`, as far as there is something."""
+        """Fill `buffer` with the next bytes."""
         try:
             data = self._inner.read(len(buffer))
         except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as error:
@@ -65,7 +65,7 @@ class PlainReader(io.RawIOBase):
 
 
 class _Prefixed(io.RawIOBase):
-    """The bytes that were looked at already, and the rest. size: of what was read."""
+    """The bytes already read, then the rest. size: bytes read so far."""
 
     def __init__(self, start: bytes, rest: Readable) -> None:
         self._start, self._rest = start, rest

@@ -1,4 +1,4 @@
-"""Names inside a layer: what they mean, and which are refused. Pure functions."""
+"""Names of a layer's entries: whiteouts, and names that are refused. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 _AUFS = ".wh..wh."
 _UNUSUAL = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|\0")
-"""What entry_path() has to look at closer: a slash at an end, two of them, `.`, `..`, NUL."""
+"""Names that entry_path() must check: a slash at an end, a double slash, `.`, `..`, NUL."""
 
 
 def entry_path(name: str) -> str:
     """Return the path of an archive entry relative to the root ("" is the root itself).
 
-    LayerError for absolute names, `..` and NUL: no archiver needs them, and each is a known way out.
+    LayerError for absolute names, `..` and NUL: archivers do not need them, and each is a known escape.
     """
     if not _UNUSUAL.search(name):
         return name
@@ -24,14 +24,14 @@ def entry_path(name: str) -> str:
         raise LayerError(f"layer entry {name!r} is absolute; refused, rebuild the layer with relative names")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise LayerError(f"layer entry {name!r} climbs out with `..`; refused, do not trust this image")
+        raise LayerError(f"layer entry {name!r} leaves the layer by `..`; refused, do not trust this image")
     if "\0" in name:
         raise LayerError(f"layer entry {name!r} has a NUL byte in its name; refused")
     return "/".join(parts)
 
 
 def whiteout_target(path: str) -> str | None:
-    """Return the path that a whiteout entry hides, None when `path` is no whiteout (or aufs's own metadata).
+    """Return the path that a whiteout entry hides; None if `path` is not a whiteout, or is aufs metadata.
 
     LayerError for a whiteout of nothing, `.` or `..`.
     """
@@ -47,5 +47,5 @@ def whiteout_target(path: str) -> str | None:
 
 
 def is_aufs_metadata(path: str) -> bool:
-    """Say whether `path` lies in what aufs kept for itself; such entries carry no content of the image."""
+    """Say whether `path` is aufs metadata, which is not part of the image."""
     return any(part.startswith(_AUFS) and part != OPAQUE for part in path.split("/"))

@@ -1,4 +1,4 @@
-"""Join unpacked layers: into a plain directory, as overlayfs would show them, or into one layer."""
+"""Merge unpacked layers into a plain directory, as overlayfs shows them, or into one layer."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from runtime.image.layers.tree import walk
 
 
 def flatten(layers: Sequence[Path], target: Path) -> None:
-    """Copy `layers` (overlay form, lowest first) into `target`, which is made; nothing is left on failure."""
-    _join(layers, target, marks=False)
+    """Merge `layers` (overlay form, lowest first) into the new directory `target`; or leave nothing."""
+    _merge(layers, target, marks=False)
 
 
 def squash(layers: Sequence[Path], target: Path) -> None:
-    """Like flatten(), but into overlay form: `target` hides of what lies below them what `layers` do."""
-    _join(layers, target, marks=True)
+    """Like flatten(), but into overlay form: whiteouts and opaque marks are kept."""
+    _merge(layers, target, marks=True)
 
 
-def _join(layers: Sequence[Path], target: Path, *, marks: bool) -> None:
+def _merge(layers: Sequence[Path], target: Path, *, marks: bool) -> None:
     try:
         target.mkdir(parents=True)
     except OSError as error:
@@ -32,13 +32,13 @@ def _join(layers: Sequence[Path], target: Path, *, marks: bool) -> None:
         ) from error
     try:
         for layer in layers:
-            _lay(str(layer), str(target), marks=marks)
+            _add_layer(str(layer), str(target), marks=marks)
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
         raise ImageError(f"flatten to {target}: {error.filename}: {errno_advice(error)}") from error
 
 
-def _lay(layer: str, target: str, *, marks: bool) -> None:
+def _add_layer(layer: str, target: str, *, marks: bool) -> None:
     links: dict[int, str] = {}
     directories = []
     for path, full, status in walk(layer):
@@ -57,9 +57,9 @@ def _lay(layer: str, target: str, *, marks: bool) -> None:
             os.link(first, where, follow_symlinks=False)
             continue
         _leaf(full, where, status)
-        _dress(full, where, status)
+        _copy_metadata(full, where, status)
     for full, where, status in reversed(directories):
-        _dress(full, where, status)
+        _copy_metadata(full, where, status)
 
 
 def _directory(full: str, where: str, *, marks: bool) -> None:
@@ -94,7 +94,7 @@ def _leaf(full: str, where: str, status: os.stat_result) -> None:
         os.mknod(where, status.st_mode, status.st_rdev)
 
 
-def _dress(full: str, where: str, status: os.stat_result) -> None:
+def _copy_metadata(full: str, where: str, status: os.stat_result) -> None:
     os.chown(where, status.st_uid, status.st_gid, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode):
         os.chmod(where, stat.S_IMODE(status.st_mode))  # noqa: PTH101 - hot

@@ -1,4 +1,4 @@
-"""A layer as a stream: decompressed piece by piece, hashed on both sides, and bounded."""
+"""Read a layer's tar from a stream: decompress, hash compressed and plain bytes, enforce limits."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from runtime.image.layers.pipeline import Hash
 
 _CHUNK = 1 << 20
 # One piece of input may grow to 128 MiB (zstd: a 4-byte block of 128 KiB; gzip: 33 MiB) before a limit is
-# looked at; after one that has grown much, smaller ones follow.
+# checked; after one that grew a lot, smaller pieces follow.
 _PIECES = {"gzip": 32 << 10, "zstd": 4096}
 _SMALLEST = 256
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz", b"BZh": "bzip2"}
-"""How compressed streams begin."""
+"""First bytes of compressed streams."""
 _UNUSED = ("xz", "bzip2")
 _LONGEST_HEADER = 1 << 22
 _BLOCK = 512
@@ -27,7 +27,7 @@ _END = 4 * _BLOCK
 class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
     """When a layer is refused as a decompression bomb: bytes of its tar, and number of its entries.
 
-    max_ratio: of its tar to its compressed bytes, looked at once the tar is longer than ratio_from.
+    max_ratio: of tar to compressed bytes; checked once the tar is longer than ratio_from.
     """
 
     max_bytes: int = 64 << 30
@@ -36,7 +36,7 @@ class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
     ratio_from: int = 1 << 30
 
     def is_bomb(self, size: int, compressed: int) -> bool:
-        """Say whether what came out of so many compressed bytes is too much."""
+        """Say whether `size` bytes out of `compressed` ones are too many."""
         return size > max(self.ratio_from, self.max_ratio * compressed)
 
 
@@ -49,16 +49,16 @@ class _Decompressor(Protocol):
 
 
 class LayerReader:
-    """Reads the tar inside `raw` forwards, as tarfile wants it (read, tell, seek forwards).
+    """Reads the tar inside `raw` sequentially, with the methods that tarfile calls.
 
     After drain(): `digest` and `size` of the raw bytes, `diff_id` of the tar. Raises LayerError for a
     truncated or corrupt stream and beyond the limits.
 
-    lenient: the tar may end right behind the last file's bytes, without its padding and the end mark, as
-    docker's own client leaves it when it puts a Dockerfile into a context. Nothing else may be missing: an
-    end mark that has begun is there as a whole.
+    lenient: the tar may end right after the last file's bytes, without padding and end mark, as docker's
+    client writes it when it adds a Dockerfile to a context. Nothing else may be missing: an end mark that
+    has begun must be complete.
 
-    hashed: False for what nobody asks digests of.
+    hashed: False when no digests are needed.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LayerReader:
         self._step = _PIECES.get(self.compression, 0)
         self._ends_in_zeros = False
 
-    # ---- what tarfile calls ----------------------------------------------------------------------------
+    # ---- called by tarfile -----------------------------------------------------------------------------
 
     def read(self, size: int) -> bytes:
         """Return up to `size` bytes, fewer only at the end of the stream."""
@@ -101,7 +101,7 @@ class LayerReader:
         return data
 
     def read_some(self, size: int) -> memoryview:
-        """Return 1 to `size` bytes of a file's content, none at the end of the stream; nothing is copied."""
+        """Return 1 to `size` bytes of a file's content without copying, none at the end of the stream."""
         if self._at >= len(self._buffer):
             self._buffer, self._at = self._next_chunk(), 0
         data = memoryview(self._buffer)[self._at : self._at + size]
@@ -115,16 +115,16 @@ class LayerReader:
         return self._position
 
     def seek(self, position: int) -> None:
-        """Skip forwards to `position`; a shorter stream is found at the next read."""
+        """Skip forward to `position`; a shorter stream shows at the next read."""
         if position < self._position:
-            raise LayerError("layer's tar points backwards: it is corrupt; get the image again")
+            raise LayerError("layer's tar refers backwards: it is corrupt; get the image again")
         while self._position < position and self.read(min(_CHUNK, position - self._position)):
             pass
 
     # ---- the end ---------------------------------------------------------------------------------------
 
     def drain(self) -> None:
-        """Read what follows the last entry: the digests cover all bytes, and the end mark must be there."""
+        """Read to the end of the stream, which the digests cover; the end mark must be there."""
         if not self._ends_in_zeros:
             raise self._cut_short()
         second = 0
@@ -210,7 +210,7 @@ class LayerReader:
     def _decompress(self, inner: _Decompressor, piece: memoryview) -> bytes:
         try:
             data = inner.decompress(piece)
-        except Exception as error:  # zlib.error and zstandard.ZstdError share no base
+        except Exception as error:  # zlib.error and zstandard.ZstdError have no common base
             message = f"layer's {self.compression} stream is corrupt ({error}); get the image again"
             raise LayerError(message) from error
         if inner.eof and inner.unused_data:
@@ -219,7 +219,7 @@ class LayerReader:
 
     def _check_next_frame(self) -> None:
         if sniff(self._pending) != self.compression and not _is_skippable(self._pending):
-            message = f"layer has bytes that do not belong to it after its {self.compression} stream"
+            message = f"layer has extra bytes after its {self.compression} stream"
             raise LayerError(f"{message}; get the image again")
 
     def _require_inner(self) -> _Decompressor:
@@ -242,7 +242,7 @@ def _is_skippable(data: memoryview) -> bool:
 
 
 def sniff(start: bytes | memoryview) -> str:
-    """Name the compression by the first bytes: docker and OCI media types are wrong in the wild."""
+    """Name the compression by the first bytes, since media types are often wrong in the wild."""
     data = bytes(start[:8])
     if not data:
         raise LayerError("layer is empty: not even a tar's end mark; get the image again")

@@ -1,15 +1,14 @@
-"""Blobs and unpacked layers on disk: how bytes get in, and how they are known to be unchanged.
+"""Blobs and unpacked layers on disk: how they are added, and how changes to them are found.
 
 blobs/sha256/<hex>        every document and compressed layer, named by its digest
 layers/<diff id>/tree     a layer unpacked once, in overlay form, shared by all containers
-layers/<diff id>/layer.json   what was noted about it
-partial/<hex>.part        the beginning of a blob that a process has received which died
+layers/<diff id>/layer.json   its record, see LayerRecord
+partial/<hex>.part        the beginning of a blob whose receiving process died
 tmp/<owner>.<n>           work in progress; renamed into place when complete
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 import threading
@@ -19,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from runtime.image.documents import Descriptor
+from runtime.image.documents import Descriptor, digest_of
 from runtime.image.errors import ImageError, LayerError, errno_advice
 from runtime.image.layers import store_files
 from runtime.image.layers.blob_tee import BlobTee
@@ -31,9 +30,6 @@ from runtime.image.layers.partial_blobs import PartialBlobs, scratch_name
 from runtime.image.layers.pipeline import PieceReader, Readable, read_ahead
 from runtime.image.layers.tree import file_digest, tree_digest
 from runtime.image.layers.unpack import UnpackResult, unpack
-
-EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"
-"""The digest of a tar without entries: a step that gives it adds no layer, as in docker."""
 
 _CHUNK = 1 << 20
 
@@ -53,14 +49,14 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """layer.json. `hides_all`: its root is opaque, so nothing of the layers below is seen.
+    """layer.json. `hides_all`: its root is opaque, so it hides all layers below.
 
-    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: not noted); blob: what it came from.
-    tree: its digest, "" until somebody asked for it: hashing would double what a pull costs.
+    bytes: of the files in it; tar_bytes: of its uncompressed tar (0: unknown); blob: the one it came from.
+    tree: digest of the unpacked tree, "" until one is needed: hashing would double the cost of a pull.
 
-    `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one
-    (that waits for everybody's writes); one from before a reboot is hashed once before it is used again, or
-    unpacked anew where there is nothing to compare it with.
+    `boot`: the boot in which the tree was written or last checked. Trees are not flushed to disk one by one,
+    since that waits for all writes of the file system. One from before a reboot is hashed once before it is
+    used again, or unpacked again if there is no digest to compare with.
     """
 
     boot: str
@@ -73,14 +69,14 @@ class LayerRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnpackedLayer(NamedTuple):
-    """An unpacked layer: its directory, and what was noted about it."""
+    """An unpacked layer: its directory and its record."""
 
     tree: Path
     record: LayerRecord
 
 
 class LayerStore:
-    """The lower half of ImageStore: content without names. Safe for several processes at once."""
+    """The lower half of ImageStore: content without names. Several processes may use it at once."""
 
     def __init__(self, root: Path, limits: UnpackLimits) -> None:
         self.root, self._limits = root, limits
@@ -97,27 +93,27 @@ class LayerStore:
             raise ImageError(f"open image store {root}: {errno_advice(error)}") from error
 
     def blob_path(self, digest: str) -> Path:
-        """Where the blob `digest` lies; ImageError when that is no sha256 digest."""
+        """Return the path of a blob. ImageError when `digest` is not a sha256 digest."""
         algorithm, _, value = digest.partition(":")
         if algorithm != "sha256" or len(value) != 64 or value.strip("0123456789abcdef"):
             raise ImageError(f"digest {digest!r} is not supported; only sha256:<64 hex digits> is")
         return self.blobs / value
 
     def drop_blob(self, path: Path) -> None:
-        """Remove a blob, and what is remembered of it."""
+        """Remove a blob, also from the cache."""
         path.unlink(missing_ok=True)
         self.documents.forget(f"sha256:{path.name}")
 
     def layer_path(self, diff_id: str) -> Path:
-        """Where the layer `diff_id` is unpacked (its content is in `tree` below)."""
+        """Return the directory of an unpacked layer (its content is in `tree` below)."""
         return self.layers / self.blob_path(diff_id).name
 
     def put_blob(self, data: bytes) -> str:
-        """Store a document; return its digest. Raises ImageError where the disk does not take it."""
-        digest = _digest(data)
+        """Store a document; return its digest. Raises ImageError."""
+        digest = digest_of(data)
         target = self.blob_path(digest)
         if target.exists():
-            self._unsettled = True  # who placed it may not have come to settle()
+            self._unsettled = True  # its maker may not have called settle() yet
             return digest
         with store_files.scratch_directory(self.tmp) as scratch:
             temporary = scratch / "blob"
@@ -135,18 +131,18 @@ class LayerStore:
             data = path.read_bytes()
         except OSError as error:
             raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
-        if _digest(data) != digest:
+        if digest_of(data) != digest:
             raise ImageError(
                 f"blob {path} is corrupt: its bytes do not have the digest {digest}; import again"
             )
         return data
 
     def has_blob(self, digest: str) -> bool:
-        """Say whether a blob is here. What adding() does not protect may be gone a moment later."""
+        """Say whether a blob is in the store. Outside adding() it may be removed at any moment."""
         return self.blob_path(digest).is_file()
 
     def open_blob(self, digest: str) -> BinaryIO:
-        """Open a blob for reading, as it came (compressed). ImageError when it is not here."""
+        """Open a blob for reading, compressed as it came. ImageError when it is missing."""
         path = self.blob_path(digest)
         try:
             return path.open("rb")
@@ -154,9 +150,9 @@ class LayerStore:
             raise ImageError(f"read blob {path}: {errno_advice(error)}") from error
 
     def known_layer(self, diff_id: str) -> Layer | None:
-        """Return the layer of this content that is here whole, in whatever compression, else None.
+        """Return the complete layer with this content, in whatever compression, else None.
 
-        As find_layer() to be used within adding().
+        Call it within ImageStore.adding(), and stay there until the image that uses the layer is added.
         """
         record = self._record(diff_id)
         if record is None or record.blob is None or not self.has_blob(record.blob.digest):
@@ -164,7 +160,7 @@ class LayerStore:
         return _layer(record.blob, diff_id)
 
     def at_hand(self, layer: Layer) -> Layer:
-        """Return the layer, or the same content in the bytes that are here where its own never were."""
+        """Return the layer, or the blob of the same content that is in the store when its own is not."""
         return layer if self.has_blob(layer.digest) else self.known_layer(layer.diff_id) or layer
 
     def _record(self, diff_id: str) -> LayerRecord | None:
@@ -181,7 +177,7 @@ class LayerStore:
         return self.add_stream(PieceReader(tar_pieces(str(source))), compression=compression)
 
     def add_changes(self, source: Path, skip: Skip = keep_all) -> Layer | None:
-        """Store what is below `source`, without its root and what `skip` says; None where that is nothing."""
+        """Store what is below `source`, without its root and skipped paths; None when there is nothing."""
         pieces = tar_pieces(str(source), skip=skip, root=False)
         first = next(pieces)
         if first == END_MARK:
@@ -197,12 +193,11 @@ class LayerStore:
         media_type: str | None = None,
         compression: Compression = "zstd",
     ) -> Layer:
-        """Store a layer's tar (plain, gzip or zstd), unpacking it as it passes.
+        """Store a layer's tar (plain, gzip or zstd) and unpack it as it streams.
 
-        source: anything with a blocking read(). `digest` and `diff_id`, when given, must be those of the
-        bytes; with `digest` they are kept as they came, without it a plain tar is compressed. media_type: as
-        a manifest names it, in place of OCI's own. LayerError for a hostile or corrupt layer; nothing of it
-        is kept then.
+        `digest` and `diff_id`, when given, are checked. With `digest` the bytes are stored as they came,
+        without it a plain tar is compressed. media_type: the manifest's, instead of OCI's. LayerError for a
+        hostile or corrupt layer, of which nothing is kept.
         """
         with store_files.scratch_directory(self.tmp) as scratch:
             blob, work = scratch / scratch_name(digest), scratch / "layer"
@@ -212,7 +207,7 @@ class LayerStore:
                         source, store_files.EarlyWriter(file), compression if digest is None else "none"
                     )
                     reader, record = self._unpack_to(tee, work, self._limits, lenient=diff_id is not None)
-                    layer = _layer(tee.kept(reader), reader.diff_id)
+                    layer = _layer(tee.descriptor(reader), reader.diff_id)
                 _check("layer's bytes", reader.digest, digest)
                 _check("layer's tar", reader.diff_id, diff_id)
                 self._place_file(blob, self.blob_path(layer.digest))
@@ -223,7 +218,7 @@ class LayerStore:
         return msgspec.structs.replace(layer, media_type=media_type) if media_type else layer
 
     def unpacked(self, layer: Layer) -> UnpackedLayer:
-        """Return the layer in overlay form, unpacking its blob where that is missing or a crash broke it."""
+        """Return the layer in overlay form, unpacked again if it is missing or a crash damaged it."""
         home, layer = self.layer_path(layer.diff_id), self.at_hand(layer)
         if home.is_dir():
             record = self._survivor(home)
@@ -245,17 +240,17 @@ class LayerStore:
         return UnpackedLayer(home / "tree", record)
 
     def unpacked_bytes(self, diff_id: str) -> int:
-        """Return the bytes of the files in a layer as noted when it was unpacked, 0 where it is not."""
+        """Return the bytes of the files in an unpacked layer, 0 when it is not unpacked."""
         record = self._record(diff_id)
         return record.bytes if record else 0
 
     def tar_bytes(self, layer: Layer) -> int:
-        """Return the size of the layer's uncompressed tar; read through where it was not noted."""
+        """Return the size of the layer's uncompressed tar; unpack it to count if the size is unknown."""
         record = self._record(layer.diff_id)
         return (record.tar_bytes if record else 0) or sum(map(len, self.read_tar(layer)))
 
     def read_tar(self, layer: Layer) -> Iterator[bytes]:
-        """Yield the layer's uncompressed tar, checked against its digest at the end."""
+        """Yield the layer's uncompressed tar; its digest is checked at the end."""
         with self.open_blob(self.at_hand(layer).digest) as blob:
             reader = LayerReader(blob, self._own_limits)
             while data := reader.read(_CHUNK):
@@ -263,7 +258,7 @@ class LayerStore:
         _check(f"tar in blob {layer.digest}", reader.diff_id, layer.diff_id)
 
     def _survivor(self, home: Path) -> LayerRecord | None:
-        """Return the record of a layer whose tree can be trusted; away with one that a crash has damaged."""
+        """Return the record of a layer that can be trusted; discard one that a crash damaged."""
         try:
             record = msgspec.json.decode((home / "layer.json").read_bytes(), type=LayerRecord)
             if record.boot == store_files.boot_id():
@@ -283,7 +278,7 @@ class LayerStore:
         return record
 
     def discard(self, path: Path) -> None:
-        """Remove a layer. Renamed first: a kill in the middle must not leave half of it under its name."""
+        """Remove a layer. Renamed first, so that a kill midway does not leave half of it under its name."""
         if path.exists():
             with store_files.scratch_directory(self.tmp) as scratch:
                 path.rename(scratch / path.name)
@@ -291,7 +286,7 @@ class LayerStore:
     def _unpack_to(
         self, source: Readable, work: Path, limits: UnpackLimits, *, lenient: bool
     ) -> tuple[LayerReader, LayerRecord]:
-        """Unpack a layer. lenient: its digest is known, and tells by itself whether something is missing."""
+        """Unpack a layer. lenient: its digest is known and shows by itself whether bytes are missing."""
         tree = work / "tree"
         tree.mkdir(parents=True)
         tree.chmod(0o755)
@@ -313,7 +308,7 @@ class LayerStore:
     # ---- placement -------------------------------------------------------------------------------------
 
     def _place_file(self, temporary: Path, target: Path) -> None:
-        self._unsettled = True  # also for what is here already: who placed it may not have come to settle()
+        self._unsettled = True  # even if it exists: its maker may not have called settle() yet
         if target.exists():
             return
         fd = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
@@ -333,12 +328,12 @@ class LayerStore:
         try:
             work.rename(target)
         except OSError:
-            if not (target / "layer.json").is_file():  # else another process was first, with the same content
+            if not (target / "layer.json").is_file():  # else another process was first
                 raise
         self._unsettled = True
 
     def settle(self) -> None:
-        """Make the names of all that was placed durable: before a document is written that lists it."""
+        """Make all placed names durable, before a document that lists them is written."""
         with self._settling:
             if self._unsettled:
                 self._unsettled = False
@@ -362,7 +357,7 @@ class LayerStore:
             self._note(tree.parent, msgspec.structs.replace(record, tree=expected))
 
     def _tree_of(self, layer: Layer) -> str:
-        """Return the digest that the layer's tree must have, by its blob."""
+        """Return the digest that the layer's tree must have, from its blob."""
         with store_files.scratch_directory(self.tmp) as scratch, self.open_blob(layer.digest) as source:
             self._unpack_to(source, scratch / "layer", self._own_limits, lenient=True)
             return tree_digest(str(scratch / "layer/tree"))
@@ -370,10 +365,6 @@ class LayerStore:
 
 def _layer(blob: Descriptor, diff_id: str) -> Layer:
     return Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
-
-
-def _digest(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _check(what: str, found: str, expected: str | None) -> None:

@@ -1,6 +1,6 @@
-"""Layers as one tree, without a mount: what a container would see at a path. Read only.
+"""Read layers as one tree, without a mount: what a container would see at a path.
 
-Symbolic links are followed inside the tree only: an absolute one starts at its root, and `..` ends there.
+Symbolic links stay inside the tree: absolute ones start at its root, and `..` stops there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _MOST_LINKS = 40
 
 
 class ViewNode(msgspec.Struct, frozen=True):
-    """What is at a path. path: in the tree, "" for its root; where: on the host, of the topmost layer.
+    """What is at a path. path: in the tree, "" for its root; where: on the host, in the topmost layer.
 
-    below: of a directory, all directories on the host that its content comes from, topmost first.
+    below: for a directory, the host directories that its content comes from, topmost first.
     """
 
     path: str
@@ -46,7 +46,7 @@ class ViewNode(msgspec.Struct, frozen=True):
 
 
 class LayerView:
-    """The tree of `layers` in overlay form, lowest first. One plain directory is a tree too."""
+    """The tree of `layers` in overlay form, lowest first. A single plain directory works too."""
 
     def __init__(self, layers: Sequence[Path | str]) -> None:
         tops: list[str] = []
@@ -57,21 +57,21 @@ class LayerView:
         self._root = ViewNode("", tops[0], os.lstat(tops[0]), tuple(tops)) if tops else None
 
     def find(self, path: str, *, follow: bool = True) -> ViewNode | None:
-        """Return what is at `path`, None where nothing is. follow: also a link at its end.
+        """Return what is at `path`, None if nothing. follow: follow a link at its end too.
 
-        ImageError for links that lead round in a circle.
+        ImageError for a loop of links.
         """
         return self._walk(path, follow=follow)[1]
 
     def resolve(self, path: str) -> str:
-        """Return `path` with all links followed as far as they exist, relative to the root.
+        """Return `path` with all links followed, relative to the root.
 
-        What does not exist keeps its names. ImageError for links that lead round in a circle.
+        Names that do not exist stay. ImageError for a loop of links.
         """
         return self._walk(path, follow=True)[0]
 
     def children(self, node: ViewNode) -> Iterator[ViewNode]:
-        """Yield what is in a directory, sorted by name."""
+        """Yield a directory's content, sorted by name."""
         names: set[str] = set()
         for directory in node.below:
             names.update(os.listdir(directory))  # noqa: PTH208
@@ -81,7 +81,7 @@ class LayerView:
                 yield child
 
     def walk(self, node: ViewNode) -> Iterator[ViewNode]:
-        """Yield a node and all below it, a directory before its content; links are not followed."""
+        """Yield a node and everything below it, directories first; links are not followed."""
         pending = [node]
         while pending:
             current = pending.pop()
@@ -90,7 +90,7 @@ class LayerView:
                 pending.extend(reversed(list(self.children(current))))
 
     def read(self, path: str, most: int = 1 << 20) -> bytes:
-        """Return the first `most` bytes of a file, links followed; b"" where there is none."""
+        """Return the first `most` bytes of a file, links followed; b"" if there is none."""
         node = self.find(path)
         if node is None or not node.is_file:
             return b""
@@ -112,7 +112,7 @@ class LayerView:
             if child is not None and child.is_link and (todo or follow):
                 links += 1
                 if links > _MOST_LINKS:
-                    raise ImageError(f"look for {path!r}: its links lead round in a circle; correct them")
+                    raise ImageError(f"look up {path!r}: its symbolic links form a loop; correct them")
                 target = os.readlink(child.where)  # noqa: PTH115
                 trail = trail[:1] if target.startswith("/") else trail
                 todo = _parts(target) + todo

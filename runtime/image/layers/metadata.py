@@ -1,4 +1,4 @@
-"""Extended attributes and owners: what of a file's metadata an image carries, and how it is set."""
+"""Extended attributes, owners and times: which of them an image carries, and how to set them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from runtime.image.errors import LayerError
 
 PAX_XATTR = "SCHILY.xattr."
 OPAQUE_XATTR = "trusted.overlay.opaque"
-# The host's labels and overlayfs's own marks are no content: the first would pin an image to one host's
-# policy, the second could point an overlay at directories outside the layer (trusted.overlay.redirect).
+# The host's security labels and overlayfs's own attributes are not content: the former would tie an image to
+# one host's policy, the latter could make an overlay read outside the layer (trusted.overlay.redirect).
 _HOST_LABELS = ("security.selinux", "security.apparmor", "security.ima", "security.evm")
 _OVERLAY_MARKS = ("trusted.overlay.", "user.overlay.")
 
@@ -48,7 +48,7 @@ def read_xattrs(path: str) -> dict[str, bytes]:
 
 
 def is_whiteout(status: os.stat_result) -> bool:
-    """Say whether overlayfs takes a file of this status for a whiteout."""
+    """Say whether overlayfs treats a file of this status as a whiteout."""
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
@@ -74,18 +74,18 @@ def entry_xattrs(entry: tarfile.TarInfo) -> dict[str, bytes]:
 
 
 def entry_mtime_ns(entry: tarfile.TarInfo) -> int:
-    """Return the entry's time in ns, from the text where there is one: tarfile rounds it to a float."""
+    """Return the entry's time in ns, from its text if present, since tarfile rounds it to a float."""
     text = entry.pax_headers.get("mtime")
     if text is None and isinstance(entry.mtime, int):
         return entry.mtime * 1_000_000_000
     try:
         return int(Decimal(text or str(entry.mtime)) * 1_000_000_000)
     except (InvalidOperation, ValueError, OverflowError) as error:
-        raise LayerError(f"layer entry {entry.name!r} has an impossible time; get the image again") from error
+        raise LayerError(f"layer entry {entry.name!r} has an invalid time; get the image again") from error
 
 
 def apply_to_file(fd: int, entry: tarfile.TarInfo) -> None:
-    """apply() to an open file: four paths less to walk."""
+    """As apply(), for an open file: saves four path lookups."""
     os.fchown(fd, entry.uid, entry.gid)
     os.fchmod(fd, entry.mode & 0o7777)
     for name, value in entry_xattrs(entry).items():
@@ -95,13 +95,13 @@ def apply_to_file(fd: int, entry: tarfile.TarInfo) -> None:
 
 
 def apply(path: str, entry: tarfile.TarInfo, *, xattrs: dict[str, bytes]) -> None:
-    """Set owner, mode, attributes and time of `path`, which must not be trusted to be no link (not followed).
+    """Set owner, mode, attributes and time of `path`; a symbolic link is not followed.
 
     Owner first, since chown clears setuid; attributes after it, since it clears security.capability too.
     """
     os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
     if not entry.issym():
-        os.chmod(path, entry.mode & 0o7777)  # noqa: PTH101 - hot; no link, so none is followed
+        os.chmod(path, entry.mode & 0o7777)  # noqa: PTH101 - hot; not a link, so none is followed
     for name, value in xattrs.items():
         os.setxattr(path, name, value, follow_symlinks=False)
     mtime = entry_mtime_ns(entry)

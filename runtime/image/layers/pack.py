@@ -1,6 +1,6 @@
-"""Write a directory as a layer's tar, the same bytes for the same content: sorted, no user names.
+"""Write a directory as a layer's tar; equal content gives equal bytes: sorted, without user names.
 
-A directory in overlay form (an upper directory) is written with its whiteouts and opaque marks.
+Whiteouts and opaque marks of a directory in overlay form (an upper directory) are written as OCI has them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _CHUNK = 1 << 20
 _PIECE = 1 << 18
 _BLOCK = 512
 END_MARK = bytes(2 * _BLOCK)
-"""What ends a tar, and all there is of one without entries."""
+"""The end of a tar, and a whole tar without entries."""
 
 _MAGIC = tuple(magic.decode("utf-8", "surrogateescape") for magic in MAGIC)
 
 _ZSTD_LEVEL = 2
-"""Who waits for a layer waits for this. Level 3 takes half as long again and makes it 3 % smaller."""
+"""Compression is on the critical path. Level 3 takes half as long again for 3 % less."""
 
 Compression = Literal["none", "gzip", "zstd"]
 
 
 Skip = Callable[[str, os.stat_result], bool]
-"""Says whether a path (relative to the packed directory) is left out."""
+"""Whether to leave out a path (relative to the packed directory)."""
 
 
 class _Compressor(Protocol):
@@ -43,15 +43,15 @@ class _Compressor(Protocol):
 
 
 class ByteSink(Protocol):
-    """What takes bytes."""
+    """Anything with a write()."""
 
     def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
+        """Write all of `data`."""
         ...
 
 
 class BlobWriter:
-    """Compresses a tar on its way into `target`, and hashes what arrives there."""
+    """Compresses a tar into `target`, and hashes the result."""
 
     def __init__(self, target: ByteSink, compression: Compression) -> None:
         self._target = target
@@ -60,11 +60,11 @@ class BlobWriter:
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Take the tar's next bytes."""
+        """Write the tar's next bytes."""
         self._put(self._compressor.compress(data) if self._compressor else data)
 
     def finish(self) -> str:
-        """Write what is left, and return the digest of all bytes."""
+        """Flush, and return the digest of all bytes written."""
         if self._compressor:
             self._put(self._compressor.flush())
         return f"sha256:{self._hash.hexdigest()}"
@@ -90,11 +90,10 @@ def keep_all(path: str, status: os.stat_result) -> bool:
 
 
 def tar_pieces(source: str, *, skip: Skip = keep_all, root: bool = True) -> Iterator[bytes]:
-    """Yield the directory `source` as a layer's tar. Sockets are left out: a tar cannot hold them.
+    """Yield the directory `source` as a layer's tar. Sockets are left out, since a tar cannot hold them.
 
-    skip: asked for each path below the root; what it says yes to is left out. root: with an entry for the
-    root itself. Raises ImageError naming the file that cannot be read,
-    shrank meanwhile, or has a whiteout's name.
+    skip: for each path below the root, whether to leave it out. root: include an entry for the root itself.
+    Raises ImageError naming a file that cannot be read, shrank meanwhile, or has a whiteout's name.
     """
     ready = bytearray()
     links: dict[tuple[int, int], str] = {}
@@ -158,7 +157,7 @@ def _seconds(ns: int) -> str:
 
 
 def _header(entry: tarfile.TarInfo) -> bytes:
-    if entry.name.startswith(_MAGIC):  # a tar that begins so would be taken for a compressed one
+    if entry.name.startswith(_MAGIC):  # a tar that begins so would look compressed
         entry.name = f"./{entry.name}"
     return entry.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
@@ -170,7 +169,7 @@ def _content(full: str, size: int) -> Iterator[bytes]:
         while left:
             data = os.read(fd, min(_CHUNK, left))
             if not data:
-                raise ImageError(f"pack {full}: it became shorter while it was read; stop what writes to it")
+                raise ImageError(f"pack {full}: it shrank while it was read; stop what writes to it")
             yield data
             left -= len(data)
     finally:

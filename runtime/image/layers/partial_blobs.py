@@ -1,6 +1,6 @@
-"""What a process that died had received of a blob: the next pull goes on behind it.
+"""Keep the beginnings of blobs whose receiving process died, so that the next pull resumes after them.
 
-It is believed nothing: the whole blob's digest is checked as if all of it came from outside.
+They are not trusted: the digest of the whole blob is checked as if all of it came from outside.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ _KEPT_S = 24 * 3600.0
 
 
 def scratch_name(digest: str | None) -> str:
-    """How a file in a scratch directory is called that receives a blob of this digest, if it is known."""
+    """Return the name of the scratch file that receives a blob; digest: the blob's, if known."""
     return f"{digest.partition(':')[2]}{_SUFFIX}" if digest else "blob"
 
 
 class PartialBlobs:
-    """The directory of beginnings of blobs. Several processes may use it at once."""
+    """The directory of partial blobs. Several processes may use it at once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def salvage(self, scratch: Path) -> None:
-        """Take what is of use out of a dead process's scratch directory; the longest of two is kept."""
+        """Move partial blobs out of a dead process's scratch directory; of two, the longer is kept."""
         for found in scratch.glob(f"*{_SUFFIX}"):
             target = self.root / found.name
             with contextlib.suppress(OSError):  # another process was first, or the disk is read-only
@@ -35,18 +35,18 @@ class PartialBlobs:
                     found.replace(target)
 
     def open(self, digest: str) -> BinaryIO | None:
-        """Open what there is of a blob. It stays until forget(), in case that this process dies, too."""
+        """Open a partial blob. It stays until forget(), in case this process dies too."""
         try:
             return (self.root / scratch_name(digest)).open("rb")
         except OSError:
             return None
 
     def forget(self, digest: str) -> None:
-        """Keep it no longer: all of the blob is here, or what there was is damaged."""
+        """Remove a partial blob: the whole blob is in the store, or the part is damaged."""
         (self.root / scratch_name(digest)).unlink(missing_ok=True)
 
     def expire(self, age_s: float = _KEPT_S) -> None:
-        """Remove what nobody has come back for."""
+        """Remove partial blobs that are too old."""
         for path in self.root.glob(f"*{_SUFFIX}"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime >= age_s:

@@ -1,6 +1,6 @@
-"""What a long layer needs done to it, on several processors: read, hash, and unpack at the same time.
+"""Read, hash and unpack a long layer in parallel threads.
 
-Short ones stay in one thread, since starting others takes longer than they do.
+Short layers stay in one thread, since starting others would take longer.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PIECE = 1 << 20
 
 
 class Hash:
-    """SHA-256 in a thread of its own once it is long. For one thread."""
+    """SHA-256, computed in another thread once the data is long. Not thread-safe."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
@@ -29,7 +29,7 @@ class Hash:
         self._waiting: deque[tuple[Future[None], int]] = deque()
 
     def update(self, data: bytes) -> None:
-        """Take the next bytes, which must not change any more."""
+        """Add bytes, which must not change any more."""
         self._size += len(data)
         if self._size <= _SHORT:
             self._hash.update(data)
@@ -42,7 +42,7 @@ class Hash:
             self._wait()
 
     def hexdigest(self) -> str:
-        """The digest of what came until now."""
+        """Return the digest of all bytes so far."""
         while self._waiting:
             self._wait()
         return self._hash.hexdigest()
@@ -62,21 +62,20 @@ class Readable(Protocol):
 
 
 class PieceReader:
-    """PieceReader, as a source; its reader gets them as they are."""
+    """Makes an iterator of pieces readable; read() returns one piece, whatever its size."""
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
 
     def read(self, _: int, /) -> bytes:
-        """Return the next one, b"" at the end."""
+        """Return the next piece, b"" at the end."""
         return next(self._pieces, b"")
 
 
 def read_ahead(source: Readable, work: Callable[[BinaryIO], T]) -> T:
-    """Return what `work` makes of `source`, which is read in this thread while another one works on it.
+    """Return `work(source)`; this thread reads `source` ahead while another runs `work`.
 
-    What the source raises is raised here as it is. Where `work` reads no
-    further, nothing more is read than what it was ahead.
+    Exceptions of the source are raised here unchanged. When `work` stops reading, reading ahead stops too.
     """
     ahead = _Ahead()
     reader = cast("BinaryIO", ahead)
@@ -94,12 +93,12 @@ def read_ahead(source: Readable, work: Callable[[BinaryIO], T]) -> T:
             raise
         try:
             return future.result()
-        finally:  # what it raises would hold this frame, and the frame it
+        finally:  # its exception would reference this frame, and the frame it
             del future
 
 
 class _Ahead:
-    """What was read and not yet worked on: between one thread that puts and one that reads."""
+    """A bounded queue of bytes between a thread that puts and one that reads."""
 
     def __init__(self) -> None:
         self._pieces: deque[bytes] = deque()
@@ -109,7 +108,7 @@ class _Ahead:
         self.held = 0
 
     def put(self, data: bytes) -> bool:
-        """Add a piece, when there is room; False once nothing more is wanted or there is no more."""
+        """Add a piece once there is room; False when the reader has stopped or `data` is empty."""
         with self._changed:
             self._changed.wait_for(lambda: self._ended or self.held < _AHEAD)
             if not data:
@@ -121,7 +120,7 @@ class _Ahead:
             return not self._ended
 
     def end(self, error: BaseException | None = None) -> None:
-        """Wake whoever waits: nothing more comes, or is wanted. error: what the reader is to get."""
+        """End the queue and wake both threads. error: raised to the reader."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify()

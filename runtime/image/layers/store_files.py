@@ -1,4 +1,4 @@
-"""The store's own files: private temporary directories, atomic and durable placement, one lock."""
+"""File helpers of the store: scratch directories, atomic and durable writes, locks and leases."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _numbers = itertools.count(1)
 
 
 class LockTimeoutError(ImageError):
-    """Another process works in the store for long."""
+    """Another process held the store's lock for too long."""
 
 
 @functools.cache
 def boot_id() -> str:
-    """Name this boot of the machine: what another one had cached may never have reached the disk."""
+    """Identify this boot: files written before a reboot may not have reached the disk."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -41,7 +41,7 @@ def sync_directory(path: Path) -> None:
 
 
 def write_atomically(target: Path, data: bytes, scratch: Path) -> None:
-    """Put `data` at `target`: a reader and a crash see the old content or the new, nothing between."""
+    """Write `data` to `target` such that readers, and a crash, see the old content or the new."""
     temporary = scratch / f"file-{next(_numbers)}"
     with temporary.open("xb") as file:
         file.write(data)
@@ -52,29 +52,29 @@ def write_atomically(target: Path, data: bytes, scratch: Path) -> None:
 
 
 class EarlyWriter:
-    """Writes a long file to the disk while it still grows, so that the fsync at its end is short."""
+    """Writes a long file out while it grows, so that the final fsync is short."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._size = self._begun = 0
+        self._size = self._flushed = 0
 
     def write(self, data: bytes, /) -> int:
         """Write all of `data`."""
         self._file.write(data)
         self._size += len(data)
-        if self._size - self._begun >= _EARLY:
+        if self._size - self._flushed >= _EARLY:
             self._file.flush()
-            # The kernel writes what is dirty and drops what is not: nobody reads a blob again soon.
+            # The kernel writes dirty pages and drops clean ones; a blob is not read again soon.
             os.posix_fadvise(
-                self._file.fileno(), self._begun, self._size - self._begun, os.POSIX_FADV_DONTNEED
+                self._file.fileno(), self._flushed, self._size - self._flushed, os.POSIX_FADV_DONTNEED
             )
-            self._begun = self._size
+            self._flushed = self._size
         return len(data)
 
 
 @contextlib.contextmanager
 def scratch_directory(parent: Path) -> Iterator[Path]:
-    """Yield a private directory below `parent` named after this process; it is gone afterwards."""
+    """Yield a private directory below `parent`, named after this process; it is removed afterwards."""
     path = parent / f"{Owner.current()}.{next(_numbers)}"
     try:
         path.mkdir(mode=0o700, parents=True)
@@ -87,7 +87,7 @@ def scratch_directory(parent: Path) -> Iterator[Path]:
 
 
 def sweep_scratch(parent: Path, salvage: Callable[[Path], None] | None = None) -> tuple[Path, ...]:
-    """Remove the scratch directories of dead processes, after a last look at each; return them."""
+    """Remove dead processes' scratch directories, after `salvage` has seen each; return them."""
     found = []
     for path in sorted(parent.iterdir()) if parent.is_dir() else []:
         owner = Owner.parse(path.name)
@@ -100,7 +100,7 @@ def sweep_scratch(parent: Path, salvage: Callable[[Path], None] | None = None) -
 
 
 def remove_tree(path: Path) -> None:
-    """Remove `path` and all below it; links are not followed."""
+    """Remove `path` and everything below it; links are not followed."""
     try:
         shutil.rmtree(path)
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def remove_tree(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, *, shared: bool = False, timeout_s: float = 60.0) -> Iterator[None]:
-    """Hold the lock file `path`, alone or with others; the kernel frees it when its holder dies."""
+    """Hold the lock file `path`, exclusive or shared; the kernel frees it when the holder dies."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -140,7 +140,7 @@ def _try_lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
 
 
 class Lease:
-    """Shared locks on unpacked layers: while it is open, no process removes them. Dies with its holder."""
+    """Shared locks on unpacked layers: while they are held, no process removes the layers."""
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self._fds: list[int] = []
@@ -154,7 +154,7 @@ class Lease:
             raise ImageError(f"use layer {error.filename}: {errno_advice(error)}") from error
 
     def close(self) -> None:
-        """Give the layers free. Idempotent."""
+        """Release the layers. Idempotent."""
         while self._fds:
             os.close(self._fds.pop())
 

@@ -1,4 +1,4 @@
-"""A file as a tar's entry, and back: what layers (pack, unpack) and copies (tarout, tarin) have in common."""
+"""Convert files to tar entries and back: shared by layers (pack, unpack) and copies (tarout, tarin)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ZEROS = memoryview(bytes(_HOLE))
 
 
 def entry_of(name: str, status: os.stat_result, link: Callable[[], str]) -> tarfile.TarInfo:
-    """Return the entry of any file but a socket. link: reads the target of a symbolic link."""
+    """Return the entry of any file except a socket. link: reads a symbolic link's target."""
     entry = tarfile.TarInfo(name)
     mode = status.st_mode
     entry.mode, entry.uid, entry.gid = stat.S_IMODE(mode), status.st_uid, status.st_gid
@@ -32,16 +32,16 @@ def entry_of(name: str, status: os.stat_result, link: Callable[[], str]) -> tarf
 
 
 def make_device(entry: tarfile.TarInfo, path: str, *, dir_fd: int | None = None) -> None:
-    """Make the FIFO or device of an entry, for its owner alone until it is dressed."""
+    """Create the FIFO or device of an entry, with mode 0600 until its metadata is set."""
     kind = stat.S_IFIFO if entry.isfifo() else stat.S_IFCHR if entry.ischr() else stat.S_IFBLK
     number = 0 if entry.isfifo() else os.makedev(entry.devmajor, entry.devminor)
     os.mknod(path, kind | 0o600, number, dir_fd=dir_fd)
 
 
 def write_content(fd: int, data: memoryview, offset: int) -> int:
-    """Write to a new file at a place; zeros become holes, in steps of 64 KiB.
+    """Write to a new file at `offset`; zeros become holes, in steps of 64 KiB.
 
-    Return where the last byte written lies behind, 0 when none was.
+    Return the end of the last bytes written, 0 if all became holes.
     """
     written = 0
     for start, stop in _filled(data, -offset % _HOLE):
@@ -51,18 +51,18 @@ def write_content(fd: int, data: memoryview, offset: int) -> int:
 
 
 def _filled(data: memoryview, boundary: int) -> Iterator[tuple[int, int]]:
-    """Yield the runs of steps that are not all zeros. boundary: where `data` reaches the first whole one."""
-    begun, start, size = -1, 0, len(data)
+    """Yield the runs of steps that are not all zeros. boundary: where the first whole step begins."""
+    run_start, start, size = -1, 0, len(data)
     while start < size:
         stop = min(boundary if start < boundary else start + _HOLE, size)
         if data[start] or data[start:stop] != _ZEROS[: stop - start]:
-            begun = start if begun < 0 else begun
-        elif begun >= 0:
-            yield begun, start
-            begun = -1
+            run_start = start if run_start < 0 else run_start
+        elif run_start >= 0:
+            yield run_start, start
+            run_start = -1
         start = stop
-    if begun >= 0:
-        yield begun, size
+    if run_start >= 0:
+        yield run_start, size
 
 
 def _write_all(fd: int, data: memoryview, offset: int) -> None:

@@ -1,4 +1,4 @@
-"""A digest over a directory tree: two trees with equal names, metadata and bytes have equal digests."""
+"""Walk and hash a directory tree: equal names, metadata and bytes give equal digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHUNK = 1 << 20
 
 
 def walk(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield (path below root, full path, lstat) of all in `root`, sorted, a directory before its content.
+    """Yield (path below root, full path, lstat) of everything in `root`, sorted, directories first.
 
     The root itself comes first, with the path "".
     """
@@ -35,7 +35,7 @@ def walk(root: str) -> Iterator[tuple[str, str, os.stat_result]]:
 
 
 def tree_digest(root: str) -> str:
-    """Hash names, types, modes, owners, times, attributes, links and content of all below `root`.
+    """Hash names, types, modes, owners, times, attributes, links and content below `root`.
 
     Access times, inode numbers and holes do not count. ImageError when something cannot be read.
     """
@@ -51,7 +51,7 @@ def tree_digest(root: str) -> str:
 
 def _line(path: str, full: str, status: os.stat_result, links: dict[tuple[int, int], str]) -> bytes:
     mode = status.st_mode
-    if metadata.is_whiteout(status):  # it hides a name, and has nothing else that counts
+    if metadata.is_whiteout(status):  # nothing else of it matters
         return repr([os.fsencode(path), "whiteout"]).encode() + b"\n"
     fields: list[object] = [os.fsencode(path), oct(mode), status.st_uid, status.st_gid, status.st_mtime_ns]
     if stat.S_ISDIR(mode):

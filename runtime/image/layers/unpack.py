@@ -1,8 +1,8 @@
-"""Unpack a layer's tar into overlay form: whiteouts as character devices 0/0, opaque directories as an xattr.
+"""Unpack a layer's tar into overlay form: whiteouts as character devices 0/0, opaque marks as xattrs.
 
-Safe by construction: the target starts empty and nobody else can enter it (mode 0700 above it), so what
-exists there is exactly what this object made. Every name is checked against that record, no path ever leads
-through a symbolic link, and files are made with O_EXCL|O_NOFOLLOW.
+Safe by construction: the target starts empty and nobody else can enter it (mode 0700 above it), so it holds
+exactly what this object created. Every name is checked against that record, no path leads through a symbolic
+link, and files are created with O_EXCL|O_NOFOLLOW.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Kind = Literal["directory", "file", "symbolic link", "whiteout", "device"]
 
 
 class UnpackResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was unpacked: number of entries; bytes of files and of links' targets, as docker counts."""
+    """Number of entries; bytes of files and of links' targets, as docker counts."""
 
     entries: int
     bytes: int
 
 
 def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: bool = False) -> UnpackResult:
-    """Unpack all of `reader` into the empty directory `target`, and read on to the stream's end.
+    """Unpack all of `reader` into the empty directory `target`, and read to the stream's end.
 
-    plain: it is no layer, so that names like whiteouts' mean nothing but themselves.
-    Raises LayerError (hostile or corrupt layer, naming the entry) and OSError never: it is wrapped with the
-    entry's name. What was written until then stays for the caller to remove.
+    plain: not a layer, so names of whiteouts have no special meaning.
+    Raises LayerError, naming the entry, for a hostile or corrupt layer and for OSErrors. The caller removes
+    what was written until then.
     """
     unpacker = _Unpacker(target, plain=plain)
     entry: tarfile.TarInfo | None = None
@@ -73,7 +73,7 @@ class _Unpacker:
         return f"{self._target}/{path}" if path else self._target
 
     def add(self, entry: tarfile.TarInfo, reader: LayerReader) -> None:
-        """Unpack one entry; `reader` stands at its content."""
+        """Unpack one entry; `reader` is at its content."""
         self.entries += 1
         path = entry_names.entry_path(entry.name)
         base = path.rpartition("/")[2]
@@ -92,7 +92,7 @@ class _Unpacker:
         if entry.isdir():
             self._directory(path, entry)
         elif path == "":
-            raise LayerError(f"layer entry {entry.name!r} replaces the root by something else; refused")
+            raise LayerError(f"layer entry {entry.name!r} replaces the root; refused")
         else:
             self._leaf(path, entry, reader)
 
@@ -106,7 +106,7 @@ class _Unpacker:
                 os.unlink(self._at(path))  # noqa: PTH108 - hot
             os.mkdir(self._at(path), 0o700)  # noqa: PTH102 - hot
             self._kinds[path] = "directory"
-            if kind == "whiteout":  # hidden below, made anew here
+            if kind == "whiteout":  # hidden below, created again here
                 self._opaque.add(path)
         self._directories[path] = entry
 
@@ -178,10 +178,10 @@ class _Unpacker:
             self._make_parents(f"{path}/x")
         self._opaque.add(path)
 
-    # ---- what is there already -------------------------------------------------------------------------
+    # ---- what exists already ---------------------------------------------------------------------------
 
     def _clear(self, path: str) -> None:
-        """Make room for a leaf: the later of two entries of one name holds."""
+        """Remove what a later entry of the same name replaces."""
         kind = self._kinds.get(path)
         if kind == "directory":
             raise LayerError(f"layer entry {path!r} replaces a directory of the same layer; refused")
@@ -223,14 +223,14 @@ class _Unpacker:
             os.setxattr(self._at(path), metadata.OPAQUE_XATTR, b"y")
         for path in sorted((path for path, kind in self._kinds.items() if kind == "directory"), reverse=True):
             entry = self._directories.get(path)
-            if entry is None:  # the tar says nothing about it: the same time at each unpacking
+            if entry is None:  # not in the tar: always the same time
                 os.utime(self._at(path), (0, 0))
             else:
                 metadata.apply(self._at(path), entry, xattrs=metadata.entry_xattrs(entry))
 
 
 def _copy(reader: LayerReader, fd: int, offset: int, size: int) -> int:
-    """Copy `size` bytes to `fd`, which is new, at `offset`; return as write_content()."""
+    """Copy `size` bytes to the new file `fd` at `offset`; return as write_content()."""
     end, written = offset + size, 0
     while offset < end:
         data = reader.read_some(end - offset)

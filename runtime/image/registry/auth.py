@@ -1,4 +1,4 @@
-"""What a registry is shown of us: nothing, a password, or a token that its token server gave."""
+"""Authenticate to a registry: with nothing, a password, or a token from its token server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runtime.image.registry.challenge import Challenge, choose, parse_challenges
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.error_responses import error_from
 from runtime.image.registry.http import HttpClient, RequestBody
-from runtime.image.registry.registry_errors import LyingRegistryError, RegistryAuthError, RegistryError
+from runtime.image.registry.registry_errors import RegistryAuthError, RegistryDataError, RegistryError
 
 _CLIENT = "ninetynine"
 _LONGEST = 1 << 20
@@ -25,7 +25,7 @@ Scopes = frozenset[str]
 
 
 class BearerToken(NamedTuple):
-    """A bearer token, until when (monotonic) it is used, and what to get others with, if that was sent."""
+    """A bearer token, the monotonic time until which it is used, and the refresh token, if any."""
 
     text: str
     until: float
@@ -33,17 +33,17 @@ class BearerToken(NamedTuple):
 
 
 class Authenticator:
-    """Makes `Authorization` for one registry and user. Used by several threads."""
+    """Provides `Authorization` for one registry and user. Thread-safe."""
 
-    def __init__(self, wire: HttpClient, credential: Credential | None) -> None:
-        self._wire = wire
+    def __init__(self, http: HttpClient, credential: Credential | None) -> None:
+        self._http = http
         self._credential = credential
         self._challenge: Challenge | None = None
         self._tokens: dict[Scopes, BearerToken] = {}
         self._lock = threading.Lock()
 
     def header(self, scopes: Iterable[str]) -> str:
-        """Return the value of `Authorization` for what `scopes` says, "" while the registry wants none."""
+        """Return the value of `Authorization` for `scopes`, "" while the registry asks for none."""
         with self._lock:
             if self._challenge is None:
                 return ""
@@ -56,14 +56,14 @@ class Authenticator:
             return f"Bearer {token.text}"
 
     def learn(self, header: str, scopes: Iterable[str] = (), used: str = "") -> None:
-        """Take in what a 401 says. `used`: the value it was answered to; it is not used again.
+        """Learn from a 401's challenge. used: the value that was refused; it is not used again.
 
-        Raises RegistryAuthError when nothing we have can help.
+        Raises RegistryAuthError when there is no way to authenticate.
         """
         chosen = choose(parse_challenges(header))
         if chosen is None:
             raise RegistryAuthError(
-                "unauthorized: the registry wants no password and no token; ask who runs it"
+                "unauthorized: the registry offers neither password nor token login; ask its operator"
             )
         with self._lock:
             self._challenge = chosen
@@ -73,7 +73,7 @@ class Authenticator:
                 del self._tokens[wanted]
 
     def log_in(self) -> str:
-        """Have the credentials checked where tokens are made; return an identity token where one is given."""
+        """Let the token server check the credentials; return an identity token if it gives one."""
         with self._lock:
             if self._challenge is None or self._challenge.scheme == "basic":
                 return ""
@@ -96,7 +96,7 @@ class Authenticator:
         known = self._credential
         if known is not None and known.token:
             form = {"grant_type": "refresh_token", "refresh_token": known.token, "client_id": _CLIENT}
-            answer = self._wire.send(
+            answer = self._http.send(
                 "POST",
                 realm,
                 {"Content-Type": "application/x-www-form-urlencoded"},
@@ -109,19 +109,19 @@ class Authenticator:
                 fields.append(("account", known.username))
                 headers["Authorization"] = self._basic()
             query = urlencode([field for field in fields if field[1]])
-            answer = self._wire.send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
+            answer = self._http.send("GET", f"{realm}{'&' if '?' in realm else '?'}{query}", headers)
         with answer:
             if answer.status != 200:
                 raise error_from(answer)
             return _read_token(answer.document(_LONGEST, "the token"), begun)
 
     def _realm(self, challenge: Challenge) -> str:
-        """Where tokens are made. The password goes there, so it must not go in clear to just anybody."""
+        """Return the token server's address. The password goes there, so plain HTTP needs permission."""
         realm = challenge.parameters.get("realm", "")
         try:
             parts = urlsplit(realm)
             allowed = parts.scheme == "https" or (
-                parts.scheme == "http" and self._wire.options.is_insecure(parts.netloc)
+                parts.scheme == "http" and self._http.options.is_insecure(parts.netloc)
             )
             fits = allowed and bool(parts.hostname) and "@" not in parts.netloc and parts.port != 0
         except ValueError:
@@ -135,7 +135,7 @@ class Authenticator:
 
 
 def _joined(fields: list[tuple[str, str]]) -> dict[str, str]:
-    """The fields of a form, where several scopes stand in one."""
+    """Return a form's fields; several scopes are joined into one."""
     found: dict[str, str] = {}
     for name, value in fields:
         found[name] = f"{found[name]} {value}" if name in found else value
@@ -149,12 +149,12 @@ def _read_token(data: bytes, begun: float) -> BearerToken:
         life = float(document.get("expires_in") or _SHORTEST_LIFE_S)
         refresh = str(document.get("refresh_token") or "")
     except (msgspec.MsgspecError, RecursionError, AttributeError, TypeError, ValueError) as error:
-        raise LyingRegistryError(
-            f"the token server's answer is malformed: {error}; ask who runs it"
+        raise RegistryDataError(
+            f"the token server's answer is malformed: {error}; ask its operator"
         ) from error
     if not isinstance(text, str) or not text or not text.isascii() or not text.isprintable():
-        raise LyingRegistryError(
-            "authorization server did not include a token in the response; ask who runs it"
+        raise RegistryDataError(
+            "authorization server did not include a token in the response; ask its operator"
         )
     life = life if 0 < life < 1e9 else _SHORTEST_LIFE_S
     return BearerToken(text, begun + life - min(_MARGIN_S, life / 2), refresh)

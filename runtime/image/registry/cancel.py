@@ -1,4 +1,4 @@
-"""What ends a transfer: a client that has gone, a daemon that stops."""
+"""Cancel transfers: when their client has gone, or the daemon stops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from runtime.image.registry.registry_errors import TransferCancelledError
 
 
 class CancelToken:
-    """Ends a transfer from outside: abort() makes every request of it fail at once."""
+    """Cancels a transfer: abort() makes all its requests fail at once."""
 
     def __init__(self) -> None:
         self._aborted = threading.Event()
@@ -19,24 +19,24 @@ class CancelToken:
         self._lock = threading.Lock()
 
     def abort(self) -> None:
-        """End it: whoever reads or waits gets TransferCancelledError. Idempotent, from any thread."""
+        """Cancel: reads and waits raise TransferCancelledError. Idempotent, from any thread."""
         self._aborted.set()
         with self._lock:
             for one in list(self._sockets):
                 shut(one)
 
     def check(self) -> None:
-        """Raise TransferCancelledError once it was ended."""
+        """Raise TransferCancelledError if cancelled."""
         if self._aborted.is_set():
             raise TransferCancelledError("the transfer was cancelled")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than anybody wants to."""
+        """Sleep; raises TransferCancelledError at once if cancelled."""
         self._aborted.wait(seconds)
         self.check()
 
     def watch(self, one: socket.socket) -> None:
-        """Note a connection's socket."""
+        """Register a connection's socket, to shut down on abort()."""
         with self._lock:
             self._sockets.add(one)
         if self._aborted.is_set():
@@ -44,6 +44,6 @@ class CancelToken:
 
 
 def shut(one: socket.socket) -> None:
-    """Wake whoever reads from a socket. Not SSLSocket's own method: it would free what a reader uses."""
+    """Shut a socket down, which wakes its readers. SSLSocket's own method would free what they use."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(one, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""`WWW-Authenticate`: how a registry wants to be told who asks. Pure functions."""
+"""Parse `WWW-Authenticate`, a registry's challenge. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LONGEST = 8192
 
 
 class Challenge(NamedTuple):
-    """One way that is offered: `bearer` or `basic`, and its parameters (realm, service, scope)."""
+    """One scheme that is offered, `bearer` or `basic`, and its parameters (realm, service, scope)."""
 
     scheme: str
     parameters: dict[str, str]
 
 
 def parse_challenges(text: str) -> list[Challenge]:
-    """Read the header, several values of it joined by commas. What is malformed ends the list."""
+    """Parse the header; several of them are joined by commas. Malformed text ends the list."""
     found: list[Challenge] = []
     at = 0
     text = text[:_LONGEST]
@@ -42,7 +42,7 @@ def parse_challenges(text: str) -> list[Challenge]:
 
 
 def choose(challenges: list[Challenge]) -> Challenge | None:
-    """Prefer tokens to passwords; None when neither is offered."""
+    """Choose tokens over passwords; None when neither is offered."""
     for scheme in ("bearer", "basic"):
         for challenge in challenges:
             if challenge.scheme == scheme:

@@ -1,4 +1,4 @@
-"""The door to registries: pull, push, log in, inspect. One client for a whole daemon, for several threads."""
+"""The registry client: pull, push, log in, inspect. One per daemon; thread-safe."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from runtime.image.registry.credentials import HUB_KEY, Credential, key_of
 from runtime.image.registry.error_responses import error_from
 from runtime.image.registry.fetch import fetch_document, fetch_manifest, pull_scope
 from runtime.image.registry.http import HttpClient
-from runtime.image.registry.manifests import Document, offers, read_manifest
+from runtime.image.registry.manifests import ManifestDocument, offers, read_manifest
 from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.parallel import SingleFlight
 from runtime.image.registry.platforms import Platform, from_document
 from runtime.image.registry.progress import Message, Progress, quiet
-from runtime.image.registry.pull import Pull, Pulled, not_there
+from runtime.image.registry.pull import Pull, Pulled, pull_denied
 from runtime.image.registry.push import Push, Pushed
 from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
-    LyingRegistryError,
     RegistryAuthError,
+    RegistryDataError,
     RegistryError,
     RegistryNotFoundError,
     TransferCancelledError,
@@ -45,9 +45,9 @@ _PAGE = 1000
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """What a name leads to in a registry: the document, its size in bytes, and for which platforms it is."""
+    """What a name refers to in a registry: its manifest or index, and the platforms."""
 
-    document: Document
+    document: ManifestDocument
     platforms: tuple[Platform, ...]
 
 
@@ -63,15 +63,15 @@ class RegistryClient:
     def session(
         self, host: str, credential: Credential | None = None, cancel: CancelToken | None = None
     ) -> Iterator[RegistrySession]:
-        """Talk to one registry (`host` as in names of images); what it speaks is remembered."""
-        wire = HttpClient(self.options, cancel or CancelToken(), TransferMeter())
+        """Open a session with a registry (`host` as in image names); its scheme is remembered."""
+        http = HttpClient(self.options, cancel or CancelToken(), TransferMeter())
         try:
-            yield open_session(wire, host, credential, self._schemes)
+            yield open_session(http, host, credential, self._schemes)
         except ConnectionFailedError:
             self._schemes.pop(host, None)
             raise
         finally:
-            wire.close()
+            http.close()
 
     def pull(
         self,
@@ -83,10 +83,10 @@ class RegistryClient:
         progress: Progress = quiet,
         cancel: CancelToken | None = None,
     ) -> Pulled:
-        """Pull `name` (`repository[:tag][@digest]`) into the store, for a platform, or else for this machine.
+        """Pull `name` (`repository[:tag][@digest]`) into the store, by default for this machine's platform.
 
-        progress: told of each step, in Docker's words, from several threads. Whole layers of a failed pull
-        stay for the next one, nothing else. Raises RegistryNotFoundError, LyingRegistryError, ImageError.
+        progress: called for each step, with Docker's messages, from several threads. Complete layers of a
+        failed pull stay for the next one. Raises RegistryNotFoundError, RegistryDataError, ImageError.
         """
         reference = parse_reference(name).tagged()
 
@@ -113,7 +113,7 @@ class RegistryClient:
             try:
                 tags = _tags(session, name)
             except (RegistryAuthError, RegistryNotFoundError) as error:
-                raise not_there(name, error) from error
+                raise pull_denied(name, error) from error
             for tag in tags:
                 pull = Pull(session, store, self._single_flight, progress, platform)
                 found.append(pull.run(msgspec.structs.replace(name, tag=tag, digest="")))
@@ -130,12 +130,12 @@ class RegistryClient:
         progress: Progress = quiet,
         cancel: CancelToken | None = None,
     ) -> list[Pushed]:
-        """Push `repository:tag`, or without a tag all tags that the store has of the repository."""
+        """Push `repository:tag`, or without a tag all tags of the repository in the store."""
         reference = parse_reference(name)
         progress(Message(status=f"The push refers to repository [{_full(reference)}]"))
         if reference.digest:
             raise RegistryError(
-                f"push {name}: a digest cannot be pushed to, it follows from the content; use a tag"
+                f"push {name}: cannot push to a digest, which follows from the content; use a tag"
             )
         names = _names(store, reference)
         with self.session(reference.host, credential, cancel) as session:
@@ -144,17 +144,17 @@ class RegistryClient:
     def inspect(
         self, name: str, *, credential: Credential | None = None, cancel: CancelToken | None = None
     ) -> Distribution:
-        """Find out what a name leads to, without pulling it."""
+        """Look up what a name refers to, without pulling it."""
         reference = parse_reference(name).tagged()
 
         def work(session: RegistrySession) -> Distribution:
             document = fetch_manifest(session, reference.path, reference.digest or reference.tag)
             if document.is_index:
-                told = [platform for _, platform in offers(document, name) if platform is not None]
+                platforms = [platform for _, platform in offers(document, name) if platform is not None]
             else:
                 manifest = read_manifest(document, name)
-                told = [_platform_of(fetch_document(session, reference.path, manifest.config), name)]
-            return Distribution(document=document, platforms=tuple(told))
+                platforms = [_platform_of(fetch_document(session, reference.path, manifest.config), name)]
+            return Distribution(document=document, platforms=tuple(platforms))
 
         return self._read(reference.host, credential, cancel, work)
 
@@ -172,7 +172,7 @@ class RegistryClient:
         cancel: CancelToken | None,
         work: Callable[[RegistrySession], T],
     ) -> T:
-        """Do `work` at the first mirror that can, if the hub is meant; then at the registry itself."""
+        """Run `work` with the first mirror that works, for images of the hub; else with the registry."""
         for mirror in self.options.mirrors if host == HUB else ():
             try:
                 with self.session(mirror, None, cancel) as session:
@@ -180,12 +180,12 @@ class RegistryClient:
             except TransferCancelledError:
                 raise
             except RegistryError as error:
-                log.info("mirror %s is passed over: %s", mirror, error)
+                log.info("mirror %s is skipped: %s", mirror, error)
         with self.session(host, credential, cancel) as session:
             return work(session)
 
     def log_in(self, server: str, credential: Credential, cancel: CancelToken | None = None) -> str:
-        """Check a credential; return an identity token to keep in place of the password, where one is given.
+        """Check a credential; return an identity token to keep instead of the password, if one is given.
 
         Raises RegistryAuthError when the registry does not accept it.
         """
@@ -205,10 +205,10 @@ class RegistryClient:
 
 
 def _names(store: ImageStore, reference: Reference) -> list[Reference]:
-    """The names to push; failures in docker's words."""
+    """Return the names to push; errors are in docker's words."""
     names = [parse_reference(name) for row in store.summaries() for name in row.names]
     every = {name.tag for name in names if name.repository == reference.repository}
-    if reference.tag and store.owners((str(reference),)):
+    if reference.tag and store.ids_of((str(reference),)):
         return [reference]
     if not every:
         raise RegistryNotFoundError(f"An image does not exist locally with the tag: {reference.repository}")
@@ -222,12 +222,12 @@ def _full(reference: Reference) -> str:
 
 
 def _tags(session: RegistrySession, name: Reference) -> list[str]:
-    """All pages of a repository's list of tags."""
+    """Return all pages of a repository's list of tags."""
     where = f"/v2/{name.path}/tags/list?n={_PAGE}"
     found: list[str] = []
     while where and len(found) < _MOST_TAGS:
         with session.ask("GET", where, scopes=pull_scope(name.path)) as answer:
-            found += _read_tags(answer.document(session.wire.options.max_document, "list of tags"), name)
+            found += _read_tags(answer.document(session.http.options.max_document, "list of tags"), name)
             where = _next_page(session, answer.url, answer.headers.get("Link", ""))
     return list(dict.fromkeys(found))
 
@@ -237,13 +237,13 @@ def _read_tags(data: bytes, name: Reference) -> list[str]:
         tags: Any = msgspec.json.decode(data)["tags"] or []
         return [parse_reference(f"{name.repository}:{tag}").tag for tag in tags]
     except (msgspec.MsgspecError, RecursionError, KeyError, TypeError, ImageError) as error:
-        raise LyingRegistryError(
+        raise RegistryDataError(
             f"list of tags of {name.repository} is malformed: {error}; refused"
         ) from error
 
 
 def _next_page(session: RegistrySession, current: str, link: str) -> str:
-    """The address in `Link: <…>; rel="next"`, of the same registry."""
+    """Return the address in `Link: <…>; rel="next"`."""
     target, _, rest = link.strip().partition(">")
     if not target.startswith("<") or 'rel="next"' not in rest.replace("rel=next", 'rel="next"'):
         return ""
@@ -255,4 +255,4 @@ def _platform_of(config: bytes, name: str) -> Platform:
         document: Any = msgspec.json.decode(config)
         return from_document(document)
     except (msgspec.MsgspecError, RecursionError, AttributeError) as error:
-        raise LyingRegistryError(f"config of {name} is malformed: {error}; push the image again") from error
+        raise RegistryDataError(f"config of {name} is malformed: {error}; push the image again") from error

@@ -1,4 +1,4 @@
-"""What went wrong on a connection, in words and as what can be done about it."""
+"""Turn failures of a connection into errors with advice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER", "PACKET_LENGT
 
 
 def connection_error(method: str, url: str, error: Exception) -> ConnectionFailedError:
-    """Word what urllib3 or the socket said, as Docker does: `Get "https://…": cause`."""
+    """Describe an error of urllib3 or the socket as Docker does: `Get "https://…": cause`."""
     return ConnectionFailedError(
         f'{method.capitalize()} "{shown(url)}": {_text(error)}',
         tls=isinstance(error, SSLError) and _speaks_no_tls(error),
@@ -29,7 +29,7 @@ def connection_error(method: str, url: str, error: Exception) -> ConnectionFaile
 def _text(error: Exception) -> str:
     refused = _certificate(error)
     if refused is not None:
-        advice = "put its authority's certificate into certs.d, or list the host as insecure"
+        advice = "put its CA's certificate into certs.d, or list the host as insecure"
         return f"x509: {refused.verify_message}; {advice}"
     if isinstance(error, SSLError):
         said = getattr(_inner(error), "reason", None) or _inner(error)
@@ -43,8 +43,8 @@ def _text(error: Exception) -> str:
     if isinstance(error, NewConnectionError):
         return f"{_deepest(error)}; check the address and the network"
     if isinstance(error, ReadTimeoutError | TimeoutError):
-        return "the registry stalls, nothing came in time; try again later"
-    return f"the connection broke off ({_deepest(error)}); try again"
+        return "the registry stalls: no data came in time; try again later"
+    return f"the connection broke ({_deepest(error)}); try again"
 
 
 def _inner(error: SSLError) -> object:

@@ -1,4 +1,4 @@
-"""Kept connections that can be ended from outside, and whose answers come in time or not at all."""
+"""Connection pools whose connections can be cancelled and whose responses have a deadline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.image.registry.cancel import CancelToken, shut
 from runtime.image.registry.options import RegistryOptions
 from runtime.image.registry.tls import context_of
 
-# Where a certificate need not be valid, RegistryOptions said so.
+# RegistryOptions says where certificates need not be valid.
 urllib3.disable_warnings(InsecureRequestWarning)
 
 
@@ -27,9 +27,9 @@ class _Limits(NamedTuple):
 
 
 class _Watched:
-    """A connection that its transfer's CancelToken can end, and whose answer's head has to come in time.
+    """A connection that a CancelToken can shut down, with a deadline for the response's head.
 
-    A timeout of the socket alone would let a registry send one byte of a head every few seconds, for ever.
+    A socket timeout alone would let a registry send one byte of a head every few seconds for ever.
     """
 
     sock: Any
@@ -65,7 +65,7 @@ class _Watched:
         finally:
             timer.cancel()
             if late.is_set():
-                raise TimeoutError("the answer's head did not come in time")
+                raise TimeoutError("no response in time")
 
 
 class _Plain(_Watched, HTTPConnection):
@@ -79,7 +79,7 @@ class _Secure(_Watched, HTTPSConnection):
 def new_pool(
     scheme: str, host: str, options: RegistryOptions, cancel: CancelToken
 ) -> urllib3.HTTPConnectionPool:
-    """Make a pool of connections to `host[:port]`, through the environment's proxy where there is one."""
+    """Create a pool of connections to `host[:port]`, through the environment's proxy if it has one."""
     parts = urlsplit(f"{scheme}://{host}")
     settings: dict[str, Any] = {"maxsize": options.parallel + 1}
     if scheme == "https":
@@ -93,7 +93,7 @@ def new_pool(
 
 
 def _proxy_of(scheme: str, host: str) -> str | None:
-    """The proxy that the environment names for a host; plain HTTP goes to hosts nearby, and none is asked."""
+    """Return the environment's proxy for a host; plain HTTP, which is for local hosts, uses none."""
     if scheme != "https" or not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     if urllib.request.proxy_bypass_environment(host):  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
-"""Who we are at which registry: docker's config.json and its `docker-credential-*` helpers.
+"""Credentials for registries: docker's config.json and its `docker-credential-*` helpers.
 
-Only the standard library is used, so that a client may import this on its way to the socket.
+Imports only the standard library, since the client loads it before it connects to the daemon.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
 class Credential(NamedTuple):
-    """What a registry gets to see. token: an identity token, used in place of the password."""
+    """A user's credential. token: an identity token, used instead of the password."""
 
     username: str = ""
     password: str = ""
     token: str = ""
 
     def __repr__(self) -> str:
-        """Never the secret."""
+        """Hide the secret."""
         return f"Credential({self.username!r})"
 
 
 def config_path() -> Path:
-    """Where the user's config.json lies (`$DOCKER_CONFIG`, or ~/.docker)."""
+    """Return the path of the user's config.json (in `$DOCKER_CONFIG` or ~/.docker)."""
     return Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
 
 
 def key_of(host: str) -> str:
-    """Under which name credentials for a registry are kept: its host, except for Docker Hub's old address."""
+    """Return the key of a registry's credentials: its host, or for Docker Hub its old address."""
     bare = host.removeprefix("https://").removeprefix("http://").partition("/")[0]
     if not bare or bare in ("docker.io", "index.docker.io", "registry-1.docker.io"):
         return HUB_KEY
@@ -49,7 +49,7 @@ def key_of(host: str) -> str:
 
 
 def lookup(host: str, path: Path | None = None) -> Credential | None:
-    """Find the credential for `host[:port]`: credHelpers first, then credsStore, then what is in the file."""
+    """Find the credential for `host[:port]` in credHelpers, credsStore or the file, in this order."""
     where = path or config_path()
     config = _read(where)
     key = key_of(host)
@@ -66,7 +66,7 @@ def lookup(host: str, path: Path | None = None) -> Credential | None:
 
 
 def store(host: str, credential: Credential, path: Path | None = None) -> str:
-    """Keep a credential, in the helper that config.json names, or else in the file; return where it went."""
+    """Store a credential in the helper that config.json names, or else in the file; return where."""
     where = path or config_path()
     config = _read(where)
     key = key_of(host)
@@ -88,7 +88,7 @@ def store(host: str, credential: Credential, path: Path | None = None) -> str:
 
 
 def erase(host: str, path: Path | None = None) -> bool:
-    """Forget a credential; False when there was none."""
+    """Erase a credential; False when there was none."""
     where = path or config_path()
     config = _read(where)
     key = key_of(host)
@@ -107,14 +107,14 @@ def erase(host: str, path: Path | None = None) -> bool:
 
 
 def _spellings(key: str, auths: dict[str, Any]) -> list[str]:
-    """Under which names a helper may keep what belongs to a registry: old clients gave it addresses."""
+    """Return the keys that a helper may use for a registry: old clients used URLs."""
     schemes = ("https://", "http://") if key != HUB_KEY else ()
     old = [scheme + key for scheme in schemes] + [name for name in auths if key_of(name) == key]
     return list(dict.fromkeys([key, *old]))
 
 
 def encode_header(host: str, credential: Credential | None) -> str:
-    """Make the value of `X-Registry-Auth`."""
+    """Encode the value of `X-Registry-Auth`."""
     document: dict[str, str] = {}
     if credential is not None:
         document = {"serveraddress": key_of(host)}
@@ -126,7 +126,7 @@ def encode_header(host: str, credential: Credential | None) -> str:
 
 
 def decode_header(value: str) -> Credential | None:
-    """Read `X-Registry-Auth`; None when it says nothing. Both base64 alphabets, with or without padding."""
+    """Decode `X-Registry-Auth`, in either base64 alphabet, padded or not; None when it is empty."""
     text = value.strip().translate(str.maketrans("+/", "-_"))
     if not text:
         return None
@@ -165,12 +165,12 @@ def _read(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise CredentialsError(f"read {path}: {error}; correct the JSON") from error
     if not isinstance(document, dict):
-        raise CredentialsError(f"read {path}: it is no JSON object; correct it")
+        raise CredentialsError(f"read {path}: it is not a JSON object; correct it")
     return document
 
 
 def _write(path: Path, config: dict[str, Any]) -> None:
-    """Replace the file, for its owner's eyes only, so that a crash leaves the old one or the new."""
+    """Replace the file, mode 0600; a crash leaves the old one or the new one."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ def _write(path: Path, config: dict[str, Any]) -> None:
 def _table(config: dict[str, Any], name: str, path: Path) -> dict[str, Any]:
     table = config.get(name) or {}
     if not isinstance(table, dict):
-        raise CredentialsError(f"read {path}: {name} is no JSON object; correct it")
+        raise CredentialsError(f"read {path}: {name} is not a JSON object; correct it")
     return table
 
 
@@ -206,7 +206,7 @@ def _pair(text: str, where: str) -> tuple[str, str]:
     except ValueError:
         colon = ""
     if not colon:
-        raise CredentialsError(f"read {where}: auth is no base64 of user:password; log in again")
+        raise CredentialsError(f"read {where}: auth is not base64 of user:password; log in again")
     return user, password.rstrip("\0")
 
 
@@ -221,9 +221,7 @@ def _helper_for(config: dict[str, Any], key: str) -> str:
     helper = named if named is not None else config.get("credsStore")
     helper = helper if isinstance(helper, str) else ""
     if helper and not helper.replace("-", "").replace("_", "").replace(".", "").isalnum():
-        raise CredentialsError(
-            f"credential helper {helper!r}: that is no program's name; correct config.json"
-        )
+        raise CredentialsError(f"credential helper {helper!r}: not a valid program name; correct config.json")
     return helper
 
 
@@ -236,19 +234,19 @@ def _ask(helper: str, key: str) -> Credential | None:
         user, secret = str(document["Username"]), str(document["Secret"])
     except (ValueError, KeyError, TypeError) as error:
         raise CredentialsError(
-            f"docker-credential-{helper} get: its answer is not the protocol's ({error!r}); repair the helper"
+            f"docker-credential-{helper} get: its answer is malformed ({error!r}); repair the helper"
         ) from None
     return Credential(token=secret) if user == _TOKEN_USER else Credential(user, secret)
 
 
 def _run(helper: str, verb: str, text: str) -> str | None:
-    """Run a helper; None when it has nothing for that registry. Its output is never part of a message."""
+    """Run a helper; None when it has nothing for the registry. Its output is never put into a message."""
     program = f"docker-credential-{helper}"
     try:
         done = subprocess.run([program, verb], input=text, capture_output=True, text=True, timeout=_HELPER_S)
     except FileNotFoundError:
         raise CredentialsError(
-            f"{program}: not found in PATH, but config.json names it; install it, or take it out"
+            f"{program}: not found in PATH, but config.json names it; install it, or remove it there"
         ) from None
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
         raise CredentialsError(f"{program} {verb}: {type(error).__name__}; repair the helper") from None
@@ -261,11 +259,11 @@ def _run(helper: str, verb: str, text: str) -> str | None:
 
 
 def check_server(server: str) -> None:
-    """Refuse a registry's address that can be none. Raises CredentialsError."""
+    """Refuse an invalid registry address. Raises CredentialsError."""
     key = key_of(server)
     try:
         fits = key == HUB_KEY or bool(_HOST.fullmatch(key) and urlsplit(f"//{key}").port != 0)
-    except ValueError:  # brackets around no address, a port beyond 65535
+    except ValueError:  # brackets around a non-address, a port above 65535
         fits = False
     if not fits:
         raise CredentialsError(f"unable to parse server address {server[:200]!r}: write HOST or HOST:PORT")

@@ -1,4 +1,4 @@
-"""From a registry's answer that is no success to an error of ours, in the words that Docker uses."""
+"""Turn a registry's error response into an error in Docker's words."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ _WORDS = {
     429: "toomanyrequests: too many requests; wait, or log in",
 }
 _OTHERS = ("error_description", "message", "error")
-"""Where servers say why that do not keep to the registry's form of an error."""
+"""Where servers that do not follow the registry's error format put the reason."""
 
 
 def error_from(answer: HttpResponse) -> RegistryError:
-    """Read what the registry says, and make an error of it."""
+    """Read an error response and return it as an error."""
     status = answer.status
     try:
         data = answer.document(_LONGEST, "the registry's error message")
     except RegistryError:
         data = b""
-    told = coded(data)
-    text = told or _worded(status, data)
+    errors = coded(data)
+    text = errors or _describe(status, data)
     if status in (401, 403):
         return RegistryAuthError(text)
     if status == 404:
         return RegistryNotFoundError(text)
     kind = BusyRegistryError if status == 429 or status >= 500 else RegistryError
-    if told and status == 429:  # says all there is to know, and clients know it by its beginning
-        return kind(told)
+    if errors and status == 429:  # complete in itself, and clients recognize its beginning
+        return kind(errors)
     return kind(f'{answer.method.capitalize()} "{shown(answer.url)}": {text}')
 
 
 def coded(data: bytes) -> str:
-    """Take the messages out of an error answer: `manifest unknown: …`, "" where it is none."""
+    """Return the messages of an error response, `manifest unknown: …`; "" if it is not one."""
     errors = _fields(_document(data)).get("errors")
-    texts = [_one(error) for error in errors[:3]] if isinstance(errors, list) else []
+    texts = [_message(error) for error in errors[:3]] if isinstance(errors, list) else []
     return clean("; ".join(text for text in texts if text))
 
 
-def _worded(status: int, data: bytes) -> str:
-    """Say what a status means, and what stands in an answer that has not the form of an error."""
+def _describe(status: int, data: bytes) -> str:
+    """Describe a status and the content of a response that does not follow the error format."""
     usual = _WORDS.get(status)
     fields = _fields(_document(data))
     if details := _text(fields, "details"):
@@ -64,15 +64,15 @@ def _worded(status: int, data: bytes) -> str:
     said = next((text for name in _OTHERS if (text := _text(fields, name))), "")
     if said:
         return f"{usual} ({said})" if usual else said
-    usual = usual or f"unexpected status {status}; look into the registry's log"
+    usual = usual or f"unexpected status {status}; see the registry's log"
     text = clean(data.decode("utf-8", "replace"))
     if not text or _document(data) is not None:
         return usual
-    return f'{usual}; error parsing HTTP {status} response body: no JSON: "{text}"'
+    return f'{usual}; error parsing HTTP {status} response body: not JSON: "{text}"'
 
 
 def _document(data: bytes) -> Any:
-    """The JSON in an answer, None where it is none."""
+    """Return a response's JSON, None if it is not JSON."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -80,7 +80,7 @@ def _document(data: bytes) -> Any:
 
 
 def _fields(document: object) -> dict[str, Any]:
-    """An object's fields by their names in lower case: servers write `Code` too."""
+    """Return an object's fields with names in lower case: some servers write `Code`."""
     return {name.lower(): value for name, value in document.items()} if isinstance(document, dict) else {}
 
 
@@ -89,7 +89,7 @@ def _text(fields: dict[str, Any], name: str) -> str:
     return clean(value) if isinstance(value, str) else ""
 
 
-def _one(error: object) -> str:
+def _message(error: object) -> str:
     fields = _fields(error)
     code, message = str(fields.get("code") or ""), str(fields.get("message") or "")
     code = code.lower().replace("_", " ")
@@ -97,7 +97,7 @@ def _one(error: object) -> str:
 
 
 def clean(text: str) -> str:
-    """Make foreign text fit for a terminal: one line, no control characters, not long."""
+    """Make foreign text safe for a terminal: one short line without control characters."""
     plain = "".join(character if character.isprintable() else " " for character in text[: 4 * _MOST_SHOWN])
     plain = " ".join(plain.split())
     return plain if len(plain) <= _MOST_SHOWN else plain[:_MOST_SHOWN] + "…"

@@ -1,7 +1,7 @@
-"""HTTP to any host: one request, one answer.
+"""HTTP requests to any host, over urllib3.
 
-What is above (redirects, credentials, attempts) is session.py's. Below is urllib3; its own redirects and
-retries stay off, because both would send what must not go to another host.
+Redirects, credentials and retries belong to session.py. urllib3's own redirects and retries stay off, since
+they would send credentials to other hosts.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from runtime.image.registry.cancel import CancelToken
 from runtime.image.registry.connection_errors import connection_error
 from runtime.image.registry.connections import new_pool
 from runtime.image.registry.options import RegistryOptions
-from runtime.image.registry.registry_errors import ConnectionFailedError, LyingRegistryError, RegistryError
+from runtime.image.registry.registry_errors import ConnectionFailedError, RegistryDataError, RegistryError
 from runtime.image.registry.transfer import TransferMeter
 
 _DRAIN = 64 << 10
 
 
 class RequestBody(NamedTuple):
-    """What a request carries: its size in bytes, and who makes its pieces, anew for each attempt."""
+    """A request's body: its size in bytes, and a function that yields its pieces, once per attempt."""
 
     size: int
     pieces: Callable[[], Iterable[bytes]]
 
     @classmethod
     def of(cls, data: bytes) -> RequestBody:
-        """A body that is in memory."""
+        """Make a body of bytes in memory."""
         return cls(len(data), lambda: (data,))
 
 
 class HttpClient:
-    """The connections of one transfer. Used by several threads."""
+    """The connections of one transfer. Thread-safe."""
 
     def __init__(self, options: RegistryOptions, cancel: CancelToken, meter: TransferMeter) -> None:
         self.options, self.cancel, self.meter = options, cancel, meter
@@ -55,16 +55,16 @@ class HttpClient:
         *,
         count: Callable[[int], None] | None = None,
     ) -> HttpResponse:
-        """Send one request and return the answer as soon as its head is there.
+        """Send one request and return the response once its head has arrived.
 
-        count: told of the body's bytes as they go. Raises ConnectionFailedError, TransferCancelledError.
+        count: called with the size of each piece sent. Raises ConnectionFailedError, TransferCancelledError.
         """
         self.cancel.check()
         parts = urlsplit(url)
         every = {"User-Agent": "ninetynine", "Accept-Encoding": "identity", **headers}
         if body is not None:
             every["Content-Length"] = str(body.size)
-        with self.worded(method, url):
+        with self.raising_ours(method, url):
             raw = self._pool(parts.scheme, parts.netloc).urlopen(
                 method,
                 (parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
@@ -80,15 +80,15 @@ class HttpClient:
         return HttpResponse(self, raw, method, url)
 
     def close(self) -> None:
-        """Close all connections that nobody uses."""
+        """Close all idle connections."""
         with self._lock:
             for pool in self._pools.values():
                 pool.close()
             self._pools.clear()
 
     @contextlib.contextmanager
-    def worded(self, method: str, url: str) -> Iterator[None]:
-        """Turn what urllib3 and sockets raise into our own errors."""
+    def raising_ours(self, method: str, url: str) -> Iterator[None]:
+        """Convert exceptions of urllib3 and sockets into our errors."""
         try:
             yield
         except (HTTPError, OSError, ValueError) as error:
@@ -110,33 +110,33 @@ class HttpClient:
 
 
 class HttpResponse:
-    """An answer whose head has come. document() or close() end it; a context manager closes it."""
+    """A response whose head has arrived. Ended by document(), close() or its context manager."""
 
-    def __init__(self, wire: HttpClient, raw: Any, method: str, url: str) -> None:
-        self._wire, self._raw = wire, raw
+    def __init__(self, http: HttpClient, raw: Any, method: str, url: str) -> None:
+        self._http, self._raw = http, raw
         self.method, self.url = method, url
         self.status: int = raw.status
         self.headers: Mapping[str, str] = raw.headers
 
     @property
     def length(self) -> int | None:
-        """What `Content-Length` says, None where the body is chunked or ends with the connection."""
+        """The `Content-Length`, None when the body is chunked or ends with the connection."""
         text = self.headers.get("Content-Length", "")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
     def read1(self, most: int) -> bytes:
-        """Return bytes as they come, b"" at the end. Raises ConnectionFailedError, TransferCancelledError."""
-        with self._wire.worded(self.method, self.url):
+        """Return available bytes, b"" at the end. Raises ConnectionFailedError, TransferCancelledError."""
+        with self._http.raising_ours(self.method, self.url):
             data: bytes = self._raw.read1(most) or b""
-        self._wire.cancel.check()
+        self._http.cancel.check()
         return data
 
     def document(self, limit: int, what: str, digest: str = "") -> bytes:
-        """Read the whole body. digest: of the blob that it is, for the count.
+        """Read the whole body. digest: the blob's, for the transfer's statistics.
 
-        Raises LyingRegistryError beyond `limit` bytes, ConnectionFailedError when it drips.
+        Raises RegistryDataError beyond `limit` bytes, ConnectionFailedError when it is too slow.
         """
-        deadline = time.monotonic() + self._wire.options.answer_s
+        deadline = time.monotonic() + self._http.options.answer_s
         found = bytearray()
         try:
             while (self.length or 0) <= limit >= len(found):
@@ -146,17 +146,15 @@ class HttpResponse:
                 if not data:
                     return bytes(found)
                 found += data
-                self._wire.meter.received(len(data), digest)
+                self._http.meter.received(len(data), digest)
         except RegistryError:
             self._raw.close()
             raise
         self._raw.close()
-        raise LyingRegistryError(
-            f"{what} is larger than {limit} bytes; refused, such a registry is not to be trusted"
-        )
+        raise RegistryDataError(f"{what} is larger than {limit} bytes; refused, do not trust this registry")
 
     def close(self) -> None:
-        """Have done with it; its connection is used again where little is left to read. Idempotent."""
+        """End the response; its connection is reused if little is left to read. Idempotent."""
         left = self._raw.length_remaining
         small = left <= _DRAIN if left is not None else self.status >= 300
         if small and not self._raw.closed:

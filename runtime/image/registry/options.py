@@ -1,4 +1,4 @@
-"""How registries are talked to: which without TLS, whose certificates, how long to wait, how much to take."""
+"""Settings of the registry client: insecure hosts, certificates, timeouts, limits."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ CERTIFICATES = (Path("/etc/ninetynine/certs.d"), Path("/etc/docker/certs.d"))
 class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a client; times in seconds, sizes in bytes.
 
-    insecure: hosts (`host`, `host:port`, or a network as 10.0.0.0/8) that may be used without TLS or with a
-    certificate that nobody vouches for; loopback may too, as `trust_loopback` says. certs: directories with
-    `<host[:port]>/*.crt` (authorities to trust), `*.cert` and `*.key` (of ours). mirrors: hosts that are
-    asked for the hub's images before the hub is.
+    insecure: hosts (`host`, `host:port`, or a network such as 10.0.0.0/8) that may be used without TLS or
+    with an untrusted certificate; with trust_loopback, loopback may too. certs: directories with
+    `<host[:port]>/*.crt` (CAs to trust), `*.cert` and `*.key` (the client's). mirrors: hosts that are tried
+    for the hub's images before the hub.
 
-    connect_s, read_s: until there is a connection; until the next byte. answer_s: until an answer's head, or
-    a whole document, is there. A blob that brings less than `stall_bytes` in `stall_s` is broken off.
-    parallel: blobs at once. attempts: for each request, and for each piece of a blob that brings nothing;
-    pause_s: before the second one, doubled with each further. max_document: of a manifest or config.
-    reserve: of the store's disk that a pull leaves free.
+    connect_s, read_s: timeouts for the connection and for the next byte. answer_s: for a response's head, or
+    a whole document. A blob with less than stall_bytes in stall_s fails. parallel: blobs at once. attempts:
+    per request, and per piece of a blob without progress; pause_s: before the second, then doubled.
+    max_document: of a manifest or config. reserve: disk space that a pull leaves free.
     """
 
     insecure: tuple[str, ...] = ()
@@ -42,7 +41,7 @@ class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
     reserve: int = 256 << 20
 
     def is_insecure(self, host: str) -> bool:
-        """Say whether `host[:port]` may be used without TLS. Names are not looked up: a lookup can lie."""
+        """Say whether `host[:port]` may be used without TLS. Names are not resolved: DNS can lie."""
         name = host_name(host)
         if host in self.insecure or name in self.insecure:
             return True
@@ -57,7 +56,7 @@ class RegistryOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_name(host: str) -> str:
-    """`host[:port]` without the port and without the brackets of an IPv6 address."""
+    """Return `host[:port]` without port and IPv6 brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host.partition(":")[0]

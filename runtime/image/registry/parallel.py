@@ -1,4 +1,4 @@
-"""Several blobs at once: the first failure ends the others, and is the one that is told."""
+"""Transfer several blobs at once, and each layer only once per process."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _LOOK_S = 0.1
 
 
 def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Do `one` for each item, at most `parallel` at a time, in order; return the results in order.
+    """Call `one` for each item in order, at most `parallel` at a time; return the results in order.
 
-    cancel: of this work alone; it is aborted when something fails.
+    The first failure cancels the others, through `cancel`, and is raised.
     """
     failures: list[BaseException] = []
 
@@ -45,29 +45,29 @@ def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Itera
         return [future.result() for future in futures]
     try:
         raise next((one for one in failures if not isinstance(one, TransferCancelledError)), failures[0])
-    finally:  # it holds this frame, which must not hold it: both would stay, with all the work had in hand
+    finally:  # the exception references this frame; a cycle would keep all of its data
         failures.clear()
         futures.clear()
 
 
 class SingleFlight:
-    """Which layers are on their way."""
+    """Pulls that want the same layer: one downloads it, the others wait for it."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._flying: set[str] = set()
+        self._active: set[str] = set()
 
     @contextlib.contextmanager
     def alone(self, digest: str, cancel: CancelToken) -> Iterator[None]:
-        """Be the only one that gets `digest`. Raises TransferCancelledError while it waits."""
+        """Be the only one that downloads `digest`. Raises TransferCancelledError while waiting."""
         with self._changed:
-            while digest in self._flying:
+            while digest in self._active:
                 self._changed.wait(_LOOK_S)
                 cancel.check()
-            self._flying.add(digest)
+            self._active.add(digest)
         try:
             yield
         finally:
             with self._changed:
-                self._flying.discard(digest)
+                self._active.discard(digest)
                 self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""Which image of an index runs here: operating system, architecture, and the variants a CPU also runs."""
+"""Choose the image of an index that runs here, by operating system, architecture and variant."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _KNOWN = frozenset(
      "mipsle", "mips64", "mips64le", "mips64p32", "mips64p32le", "ppc", "riscv", "riscv64", "s390", "s390x",
      "sparc", "sparc64", "wasm")
 )  # fmt: skip
-"""What means something without the other half: systems, and architectures, as containerd knows them."""
+"""Systems and architectures that containerd accepts alone."""
 _BELOW: dict[str, tuple[int, tuple[tuple[str, str], ...]]] = {
     "arm": (5, ()),
     "arm64": (9, (("arm", "v8"), ("arm", "v7"), ("arm", "v6"), ("arm", "v5"))),
     "amd64": (2, (("386", ""),)),
 }
-"""Architecture → its lowest variant that has a number, and what else its CPUs run."""
+"""Architecture → its lowest numbered variant, and the other architectures that its CPUs run."""
 _PART = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
-    """`os/architecture[/variant]`, in the words of images (amd64, arm64, arm/v7)."""
+    """`os/architecture[/variant]`, with the names that images use (amd64, arm64, arm/v7)."""
 
     os: str = "linux"
     architecture: str
@@ -53,12 +53,12 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_platform() -> Platform:
-    """What this machine runs."""
+    """Return this machine's platform."""
     return _normal("linux", machine.machine().lower(), "")
 
 
 def parse_platform(text: str) -> Platform:
-    """Read `linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; "" is this machine. Raises RegistryError."""
+    """Parse `linux/arm64/v8`, `linux/amd64`, `arm64` or `linux`; "" is this machine. Raises RegistryError."""
     here = host_platform()
     if not text:
         return here
@@ -84,13 +84,13 @@ def parse_platform(text: str) -> Platform:
 
 
 def from_document(document: Mapping[str, Any]) -> Platform:
-    """Read a descriptor's `platform`, or an image's config."""
+    """Return the platform in a descriptor's `platform` or an image's config."""
     fields = [str(document.get(name) or "") for name in ("os", "architecture", "variant")]
     return _normal(*fields)
 
 
 def rank(wanted: Platform, offered: Platform) -> int | None:
-    """Say how well `offered` suits: 0 is what was wanted, more is less; None does not run."""
+    """Return how well `offered` fits: 0 is best, None does not run."""
     if offered.os != wanted.os:
         return None
     runs = _runs(wanted)
@@ -99,20 +99,20 @@ def rank(wanted: Platform, offered: Platform) -> int | None:
 
 
 def _runs(wanted: Platform) -> list[tuple[str, str]]:
-    """What a CPU runs, best first: its own, variants below it, and its 32-bit forebear."""
+    """Return what a CPU runs, best first: its own variant, lower ones, then its 32-bit predecessor."""
     architecture, variant = wanted.architecture, wanted.variant
     level = int(variant[1:]) if re.fullmatch(r"v\d{1,2}", variant) else 0
     found = [(architecture, variant)]
-    lowest, forebears = _BELOW.get(architecture, (level, ()))
+    lowest, predecessors = _BELOW.get(architecture, (level, ()))
     found += [(architecture, f"v{number}") for number in range(level - 1, lowest - 1, -1)]
     if architecture != "arm":
         found.append((architecture, ""))
-    return [*found, *forebears]
+    return [*found, *predecessors]
 
 
 def _normal(system: str, architecture: str, variant: str) -> Platform:
-    """Undo the spellings: `aarch64`, `arm64/v8` and `arm64` are one, so are `arm` and `arm/v7`."""
-    if architecture.startswith("armv") and architecture[4:5].isdigit():  # what the kernel says: armv7l
+    """Normalize spellings: `aarch64`, `arm64/v8` and `arm64` are one, and so are `arm` and `arm/v7`."""
+    if architecture.startswith("armv") and architecture[4:5].isdigit():  # the kernel's spelling: armv7l
         architecture, variant = "arm", f"v{architecture[4]}"
     elif architecture == "armel":
         variant = variant or "v6"

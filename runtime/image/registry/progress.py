@@ -1,4 +1,4 @@
-"""Docker's progress messages, a JSON object a line."""
+"""Docker's progress messages, one JSON object per line."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _INTERVAL_S = 0.1
 
 
 class Detail(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Bytes so far, and of how many."""
+    """Bytes so far, and in total."""
 
     current: int = 0
     total: int = 0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. id: the layer it is about, as 12 hex digits; progress: the same as the detail, for people."""
+    """One line. id: the layer, as 12 hex digits; progress: the detail as text."""
 
     status: str = ""
     progress_detail: Detail | None = msgspec.field(name="progressDetail", default=None)
@@ -29,27 +29,27 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Progress = Callable[[Message], None]
-"""Takes messages, from several threads at once."""
+"""Receives messages, from several threads at once."""
 
 
 def quiet(message: Message) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def short(digest: str) -> str:
-    """The 12 hex digits by which people know a layer."""
+    """Return the 12 hex digits that stand for a layer."""
     return digest.partition(":")[2][:12]
 
 
 class BlobProgress:
-    """Reports how far one blob is, ten times a second at most, so that watching costs nothing."""
+    """Reports one blob's progress, at most ten times a second."""
 
     def __init__(self, progress: Progress, status: str, digest: str, total: int) -> None:
         self._progress, self._status, self._id, self._total = progress, status, short(digest), total
         self._next = 0.0
 
     def at(self, current: int) -> None:
-        """Say that `current` bytes have passed."""
+        """Report that `current` bytes have passed."""
         now = time.monotonic()
         if now < self._next and current < self._total:
             return
@@ -64,7 +64,7 @@ class BlobProgress:
         )
 
     def say(self, status: str) -> None:
-        """Say a word about the blob, such as `Pull complete`."""
+        """Report a status of the blob, such as `Pull complete`."""
         self._progress(Message(status=status, id=self._id, progress_detail=Detail()))
 
 
@@ -76,7 +76,7 @@ def bar(current: int, total: int, width: int = 50) -> str:
 
 
 def human(size: float) -> str:
-    """Word a size as Docker does: powers of 1000, four digits."""
+    """Format a size as Docker does: powers of 1000, four digits."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.4g}{unit}"

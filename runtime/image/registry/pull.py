@@ -1,4 +1,4 @@
-"""Pull: from a name to an image in the store. Only layers that are not here travel, and all are checked."""
+"""Pull an image into the store. Only missing layers are downloaded, and all data is checked."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from runtime.image.layers.layer_store import Layer
 from runtime.image.references import Reference
 from runtime.image.registry import parallel
 from runtime.image.registry.fetch import BlobReader, fetch_document, fetch_manifest
-from runtime.image.registry.manifests import Document, choose, read_manifest
+from runtime.image.registry.manifests import ManifestDocument, choose, read_manifest
 from runtime.image.registry.parallel import SingleFlight
 from runtime.image.registry.platforms import from_document, parse_platform, rank
 from runtime.image.registry.progress import BlobProgress, Detail, Message, Progress, short
 from runtime.image.registry.registry_errors import (
-    LyingRegistryError,
     RegistryAuthError,
+    RegistryDataError,
     RegistryError,
     RegistryNotFoundError,
 )
@@ -31,7 +31,7 @@ from runtime.image.store.image_store import ImageStore
 
 
 class Pulled(NamedTuple):
-    """What a pull did. digest: of what the name led to, which may be an index; new: not known before."""
+    """The result of a pull. digest: of what the name refers to, perhaps an index; new: not known before."""
 
     image: Image
     digest: str
@@ -39,8 +39,8 @@ class Pulled(NamedTuple):
     transfer: Transfer
 
 
-def not_there(name: Reference, error: RegistryAuthError | RegistryNotFoundError) -> RegistryNotFoundError:
-    """Say in docker's words that a registry has no such thing, or not for us."""
+def pull_denied(name: Reference, error: RegistryAuthError | RegistryNotFoundError) -> RegistryNotFoundError:
+    """Report in docker's words that a registry does not have, or does not show, an image."""
     if isinstance(error, RegistryAuthError):
         return RegistryNotFoundError(
             f"pull access denied for {name.repository}, repository does not exist or may require "
@@ -52,7 +52,7 @@ def not_there(name: Reference, error: RegistryAuthError | RegistryNotFoundError)
 
 
 class Pull:
-    """One pull of one name, within a session."""
+    """The pull of one name, within a session."""
 
     def __init__(
         self,
@@ -70,14 +70,14 @@ class Pull:
         )
         self._asked = platform
         self._wanted = parse_platform(platform)
-        self._meter = session.wire.meter
+        self._meter = session.http.meter
 
     def run(self, name: Reference) -> Pulled:
         """Pull `name`, which has a tag or a digest. Raises RegistryError and its subclasses, ImageError."""
         path = name.path
         top = self._find(name)
         self._progress(Message(status=f"Pulling from {path}", id=name.digest or name.tag))
-        before = self._known(str(name))
+        before = self._id_of(str(name))
         document = top
         if top.is_index:
             chosen = choose(top, self._wanted, str(name))
@@ -90,20 +90,20 @@ class Pull:
         self._progress(Message(status=f"Status: {words} {name}"))
         return Pulled(image, top.digest, new, self._meter.total())
 
-    def _find(self, name: Reference) -> Document:
-        """Get what the name leads to; failures in docker's words."""
+    def _find(self, name: Reference) -> ManifestDocument:
+        """Get what the name refers to; errors are in docker's words."""
         try:
             return fetch_manifest(self._session, name.path, name.digest or name.tag)
         except (RegistryAuthError, RegistryNotFoundError) as error:
-            raise not_there(name, error) from error
+            raise pull_denied(name, error) from error
 
-    def _known(self, reference: str) -> str:
+    def _id_of(self, reference: str) -> str:
         try:
             return self._store.find_id(reference)
         except ImageError:
             return ""
 
-    def _take(self, name: Reference, top: Document, document: Document) -> Image:
+    def _take(self, name: Reference, top: ManifestDocument, document: ManifestDocument) -> Image:
         manifest = read_manifest(document, str(name))
         config = self._config(name, manifest.config)
         diff_ids = self._diff_ids(name, config, len(manifest.layers))
@@ -111,9 +111,9 @@ class Pull:
             Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)
             for blob, diff_id in zip(manifest.layers, diff_ids, strict=True)
         ]
-        # Of an image that is here docker names no layers.
-        told = not self._known(manifest.config.digest)
-        self._layers(name.path, list(dict.fromkeys(wanted)), told)
+        # Docker reports no layers of an image that it has.
+        shown = not self._id_of(manifest.config.digest)
+        self._layers(name.path, list(dict.fromkeys(wanted)), shown)
         return self._store.add_image(
             () if name.digest else (str(name),),
             document.data,
@@ -138,7 +138,7 @@ class Pull:
         try:
             config = decode(data, ImageConfig)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-            raise LyingRegistryError(
+            raise RegistryDataError(
                 f"config of {name} is malformed: {error}; push the image again"
             ) from error
         if config.os not in ("linux", ""):
@@ -150,32 +150,32 @@ class Pull:
                 f"({self._wanted}); it is for {is_for}"
             )
         if len(config.rootfs.diff_ids) != layers:
-            raise LyingRegistryError(
+            raise RegistryDataError(
                 f"manifest of {name} has {layers} layers, its config {len(config.rootfs.diff_ids)}; refused"
             )
         return config.rootfs.diff_ids
 
     # ---- layers ----------------------------------------------------------------------------------------
 
-    def _layers(self, path: str, layers: list[Layer], told: bool) -> None:
+    def _layers(self, path: str, layers: list[Layer], shown: bool) -> None:
         missing = []
         for layer in layers:
             if self._is_here(layer):
                 self._meter.note(layer.digest, "present")
-                if told:
+                if shown:
                     self._say(layer, "Already exists")
             else:
                 missing.append(layer)
                 self._say(layer, "Pulling fs layer")
         self._check_room(sum(layer.size for layer in missing))
-        options = self._session.wire.options
-        missing.sort(key=lambda layer: -layer.size)  # a long one that begins last would end alone
+        options = self._session.http.options
+        missing.sort(key=lambda layer: -layer.size)  # so that a long one does not start last
         parallel.work(
-            self._session.wire.cancel, options.parallel, lambda layer: self._layer(path, layer), missing
+            self._session.http.cancel, options.parallel, lambda layer: self._layer(path, layer), missing
         )
 
     def _layer(self, path: str, layer: Layer) -> None:
-        with self._single_flight.alone(layer.digest, self._session.wire.cancel):
+        with self._single_flight.alone(layer.digest, self._session.http.cancel):
             if self._is_here(layer) or self._holds(path, layer):
                 self._meter.note(layer.digest, "present")
                 self._say(layer, "Already exists")
@@ -188,11 +188,11 @@ class Pull:
             self._receive(path, layer, None)
 
     def _resumed(self, path: str, layer: Layer, start: BinaryIO) -> bool:
-        """Go on behind what a process that died had received; False when a crash has damaged that."""
+        """Resume after the part that a dead process received; False when that part is damaged."""
         with start:
             try:
                 self._receive(path, layer, start)
-            except LyingRegistryError:
+            except RegistryDataError:
                 self._store.content.partials.forget(layer.digest)
                 return False
         self._store.content.partials.forget(layer.digest)
@@ -208,7 +208,7 @@ class Pull:
                 diff_id=layer.diff_id,
                 media_type=layer.media_type,
             )
-        except (LayerError, LyingRegistryError) as error:
+        except (LayerError, RegistryDataError) as error:
             raise self._failed(path, layer, error) from error
         finally:
             source.close()
@@ -217,9 +217,9 @@ class Pull:
         gauge.say("Pull complete")
 
     def _is_here(self, layer: Layer) -> bool:
-        """Whether it need not travel: what the config says it holds is here, from these bytes or others.
+        """Say whether the layer's content is in the store, from this blob or another.
 
-        Bytes that are here and are not known to hold that are looked at first: see _holds().
+        If the blob is in the store but not known to have that content, _holds() must check it.
         """
         known = self._store.content.known_layer(layer.diff_id)
         if known is None:
@@ -227,9 +227,9 @@ class Pull:
         return known.digest == layer.digest or not self._store.content.has_blob(layer.digest)
 
     def _holds(self, path: str, layer: Layer) -> bool:
-        """Whether its bytes are here, of another image. LyingRegistryError: not what the config says.
+        """Say whether the blob is in the store. RegistryDataError: it is not what the config says.
 
-        Without that an image would get a name whose layers cannot be unpacked.
+        Without this check an image could get a name although its layers cannot be unpacked.
         """
         content = self._store.content
         if not content.has_blob(layer.digest):
@@ -242,11 +242,11 @@ class Pull:
             raise self._failed(path, layer, error) from error
         return True
 
-    def _failed(self, path: str, layer: Layer, error: LayerError | LyingRegistryError) -> ImageError:
-        """Word what is wrong with a layer as docker does; what our own disk says stays as it is."""
+    def _failed(self, path: str, layer: Layer, error: LayerError | RegistryDataError) -> ImageError:
+        """Describe a bad layer as docker does; errors of our own disk stay as they are."""
         if isinstance(error.__cause__, OSError):
             return error
-        return LyingRegistryError(
+        return RegistryDataError(
             f"filesystem layer verification failed for digest {layer.digest} "
             f"of {self._session.host}/{path}: {error}"
         )
@@ -255,12 +255,12 @@ class Pull:
         self._progress(Message(status=status, id=short(layer.digest), progress_detail=Detail()))
 
     def _check_room(self, needed: int = 0) -> None:
-        """Raise when the disk below the store would become full."""
+        """Raise when the store's disk would become full."""
         status = os.statvfs(self._store.root)
         free = status.f_bavail * status.f_frsize
-        reserve = self._session.wire.options.reserve
+        reserve = self._session.http.options.reserve
         if free < needed + reserve:
             raise RegistryError(
-                f"pull: {free} bytes are free below {self._store.root}, {needed} are to come and {reserve} "
-                "are to stay free; remove images (nn rmi, nn image prune) and try again"
+                f"pull: {free} bytes are free below {self._store.root}, {needed} are needed, {reserve} must "
+                "stay free; remove images (nn rmi, nn image prune) and try again"
             )

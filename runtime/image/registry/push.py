@@ -1,4 +1,4 @@
-"""Push: an image of the store into a registry, manifest byte for byte. Only blobs that it lacks travel."""
+"""Push an image to a registry, manifest byte for byte. Only missing blobs are uploaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import parallel
 from runtime.image.registry.http import RequestBody
 from runtime.image.registry.progress import BlobProgress, Detail, Message, Progress, quiet, short
-from runtime.image.registry.registry_errors import LyingRegistryError, RegistryError
+from runtime.image.registry.registry_errors import RegistryDataError, RegistryError
 from runtime.image.registry.session import RegistrySession
 from runtime.image.registry.transfer import Transfer
 from runtime.image.registry.upload import BlobUpload, push_scope
@@ -21,7 +21,7 @@ from runtime.image.store.image_store import ImageStore
 
 
 class Pushed(NamedTuple):
-    """What a push did. digest, size: of the manifest, as it is in the registry now."""
+    """The result of a push. digest, size: of the manifest in the registry."""
 
     tag: str
     digest: str
@@ -30,26 +30,26 @@ class Pushed(NamedTuple):
 
 
 class Push:
-    """One push of one name, within a session."""
+    """The push of one name, within a session."""
 
     def __init__(self, session: RegistrySession, store: ImageStore, path: str, progress: Progress) -> None:
         self._session, self._store, self._path, self._progress = session, store, path, progress
         self._upload = BlobUpload(session, path)
-        self._meter = session.wire.meter
-        self._neighbours: dict[str, list[str]] | None = None
+        self._meter = session.http.meter
+        self._repositories_by_blob: dict[str, list[str]] | None = None
 
     def run(self, name: Reference) -> Pushed:
-        """Push what the store has as `name` (with a tag). Raises RegistryError, ImageError."""
+        """Push the image `name` (with a tag). Raises RegistryError, ImageError."""
         image = self._store.resolve(str(name))
         layers = self._layers_of(image)
         for layer in layers:
             self._say(layer, "Preparing")
         lost = [layer for layer in layers if not self._store.content.has_blob(layer.digest)]
         if any(not self._is_there(layer) for layer in lost):
-            image = self._remade(image, name)
+            image = self._with_own_blobs(image, name)
             layers = self._layers_of(image)
-        options = self._session.wire.options
-        parallel.work(self._session.wire.cancel, options.parallel, self._layer, layers)
+        options = self._session.http.options
+        parallel.work(self._session.http.cancel, options.parallel, self._layer, layers)
         config = self._store.content.read_blob(image.id)
         self._blob(image.id, len(config), lambda: io.BytesIO(config), BlobProgress(quiet, "", image.id, 0))
         manifest = self._store.manifest(image)
@@ -63,10 +63,10 @@ class Push:
     def _layers_of(self, image: Image) -> list[Layer]:
         return list({layer.digest: layer for layer in image.layers}.values())
 
-    def _remade(self, image: Image, name: Reference) -> Image:
-        """Give the image a manifest of the blobs that are here: its own were never fetched.
+    def _with_own_blobs(self, image: Image, name: Reference) -> Image:
+        """Give the image a manifest of the blobs in the store; its own were never downloaded.
 
-        A pull leaves out layers whose content is here in other bytes; the registry would need those bytes.
+        A pull skips layers whose content is in the store in another compression.
         """
         known = [self._store.content.known_layer(layer.diff_id) for layer in image.layers]
         layers = [layer for layer in known if layer is not None]
@@ -76,7 +76,7 @@ class Push:
             return self._store.register((str(name),), layers, self._store.content.read_blob(image.id))
 
     def _is_there(self, layer: Layer) -> bool:
-        """Whether the registry has a blob that we have not, or finds it in another of its repositories."""
+        """Say whether the registry has a blob that we lack, or can mount it from another repository."""
         if self._upload.has(layer.digest):
             return True
         sources = self._sources(layer.digest)
@@ -102,19 +102,19 @@ class Push:
         gauge.say("Pushed")
 
     def _sources(self, digest: str) -> list[str]:
-        """Repositories of this registry that should have a blob, as far as the store remembers."""
-        if self._neighbours is None:
+        """Return repositories of this registry that probably have a blob, as the store remembers."""
+        if self._repositories_by_blob is None:
             found: dict[str, list[str]] = {}
             for row in self._store.summaries(intermediate=True):
-                names = [parse_reference(one) for one in row.repo_digests]
-                paths = [one.path for one in names if one.host == self._session.host]
+                names = [parse_reference(name) for name in row.repo_digests]
+                paths = [name.path for name in names if name.host == self._session.host]
                 for blob in self._blobs_of(row.id) if paths else ():
                     found.setdefault(blob, []).extend(path for path in paths if path != self._path)
-            self._neighbours = found
-        return list(dict.fromkeys(self._neighbours.get(digest, ())))
+            self._repositories_by_blob = found
+        return list(dict.fromkeys(self._repositories_by_blob.get(digest, ())))
 
     def _blobs_of(self, image_id: str) -> tuple[str, ...]:
-        """An image's blobs; none of one that is damaged, which is no reason not to push another."""
+        """Return an image's blobs; none of a damaged image, which must not stop the push of another."""
         try:
             return image_id, *(layer.digest for layer in self._store.resolve(image_id).layers)
         except ImageError:
@@ -132,11 +132,11 @@ class Push:
             fine=(200, 201, 202),
         )
         with answer:
-            told = answer.headers.get("Docker-Content-Digest", image.digest)
-        if told != image.digest:
-            raise LyingRegistryError(
-                f"push {name}: the registry has made {told[:100]} of the manifest {image.digest}; "
-                "its copy cannot be trusted"
+            digest = answer.headers.get("Docker-Content-Digest", image.digest)
+        if digest != image.digest:
+            raise RegistryDataError(
+                f"push {name}: the registry stored the manifest {image.digest} as {digest[:100]}; "
+                "do not trust its copy"
             )
 
     def _say(self, layer: Layer, status: str) -> None:

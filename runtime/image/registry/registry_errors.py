@@ -1,4 +1,4 @@
-"""What can go wrong with a registry, each class with the status that an API answers it with."""
+"""Errors of registries; each class has the status that an API answers with."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from runtime.image.errors import ImageError
 
 
 class RegistryError(ImageError):
-    """A registry could not be used: names the operation, the registry or image, and the cause.
+    """A registry operation failed: names the operation, the registry or image, and the cause.
 
-    `http_status` is what Docker's daemon answers its own client in that case.
+    http_status: what Docker's daemon answers its client.
     """
 
     http_status: ClassVar[int] = 500
 
 
 class RegistryNotFoundError(RegistryError):
-    """The registry has no such repository, tag, manifest or platform, or does not let us see it."""
+    """The registry has no such repository, tag, manifest or platform, or hides it from us."""
 
     http_status = 404
 
 
 class RegistryAuthError(RegistryError):
-    """The registry wants other credentials."""
+    """The registry requires other credentials."""
 
     http_status = 401
 
 
 class ConnectionFailedError(RegistryError):
-    """Nobody there, or the connection broke, or stalled. It may be better at the next attempt.
+    """The registry cannot be reached, or the connection broke or stalled. A retry may help.
 
-    tls: the other side speaks no TLS. final: trying again cannot help (a certificate nobody vouches for).
+    tls: the other side does not use TLS. final: a retry cannot help (an untrusted certificate).
     """
 
     def __init__(self, message: str, *, tls: bool = False, final: bool = False) -> None:
@@ -42,19 +42,19 @@ class ConnectionFailedError(RegistryError):
 
 
 class BusyRegistryError(RegistryError):
-    """The registry cannot do it now: too many requests, or a fault of its own."""
+    """The registry is overloaded or has an internal error."""
 
 
 class RedirectRefusedError(RegistryError):
-    """The registry points at an address that is not followed."""
+    """The registry redirects to an address that is not followed."""
 
 
-class LyingRegistryError(RegistryError):
-    """What came is not what was announced: wrong digest, size or form. Nothing of it was kept."""
+class RegistryDataError(RegistryError):
+    """The data is not what was announced: wrong digest, size or form. Nothing of it was kept."""
 
 
 class TransferCancelledError(RegistryError):
-    """The one who asked went away."""
+    """The client cancelled, or has gone."""
 
 
 class CredentialsError(RegistryError):
@@ -62,9 +62,9 @@ class CredentialsError(RegistryError):
 
 
 def shown(url: str) -> str:
-    """A URL without its query, which may hold a signature."""
+    """Return a URL without user and query, which may hold secrets."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # brackets around no address
+    except ValueError:  # brackets around a non-address
         return url.partition("?")[0].rpartition("@")[2]
     return parts._replace(query="", netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,4 +1,4 @@
-"""Find repositories: by Docker Hub's search, or among all that another registry lists."""
+"""Search repositories: with Docker Hub's search, or in another registry's catalog."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from runtime.image.references import HUB, parse_reference
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.error_responses import clean, error_from
-from runtime.image.registry.registry_errors import LyingRegistryError
+from runtime.image.registry.registry_errors import RegistryDataError
 
 if TYPE_CHECKING:
     from runtime.image.registry.cancel import CancelToken
@@ -22,7 +22,7 @@ _CATALOG_PAGE = 1000
 
 
 class SearchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One repository, in the words of Docker's API. Only Hub tells more than the name."""
+    """One repository, as in Docker's API. Only Hub gives more than the name."""
 
     name: str
     description: str = ""
@@ -45,7 +45,7 @@ def search(
 ) -> list[SearchResult]:
     """Find at most `limit` repositories for `term`, which may begin with a registry's host.
 
-    Raises RegistryError, ImageReferenceError where the host is none.
+    Raises RegistryError, ImageReferenceError for an invalid host.
     """
     host, wanted = _split(term)
     with client.session(host, credential, cancel) as session:
@@ -55,7 +55,7 @@ def search(
 
 
 def _split(term: str) -> tuple[str, str]:
-    """The registry and what to look for there, which may be a part of a name (`ubuntu-`)."""
+    """Return the registry and the term, which may be part of a name (`ubuntu-`)."""
     first, slash, rest = term.partition("/")
     host = parse_reference(f"{first}/any").host if slash else HUB
     return (HUB, term.removeprefix("docker.io/").removeprefix("library/")) if host == HUB else (host, rest)
@@ -63,10 +63,10 @@ def _split(term: str) -> tuple[str, str]:
 
 def _hub(session: RegistrySession, term: str, limit: int) -> list[SearchResult]:
     query = urlencode({"q": term, "n": limit})
-    with session.wire.send("GET", f"{_HUB_SEARCH}?{query}", {}) as answer:
+    with session.http.send("GET", f"{_HUB_SEARCH}?{query}", {}) as answer:
         if answer.status != 200:
             raise error_from(answer)
-        data = answer.document(session.wire.options.max_document, "search result")
+        data = answer.document(session.http.options.max_document, "search result")
     try:
         results = msgspec.json.decode(data, type=_HubAnswer).results
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -80,7 +80,7 @@ def _hub(session: RegistrySession, term: str, limit: int) -> list[SearchResult]:
 def _listed(session: RegistrySession) -> list[str]:
     where = f"/v2/_catalog?n={_CATALOG_PAGE}"
     with session.ask("GET", where, scopes=("registry:catalog:*",)) as answer:
-        data = answer.document(session.wire.options.max_document, "list of repositories")
+        data = answer.document(session.http.options.max_document, "list of repositories")
     try:
         document: Any = msgspec.json.decode(data)
         return [str(one) for one in document["repositories"]]
@@ -88,5 +88,5 @@ def _listed(session: RegistrySession) -> list[str]:
         raise _malformed(error) from error
 
 
-def _malformed(error: Exception) -> LyingRegistryError:
-    return LyingRegistryError(f"search result is malformed: {error}; ask who runs the registry")
+def _malformed(error: Exception) -> RegistryDataError:
+    return RegistryDataError(f"search result is malformed: {error}; ask the registry's operator")

@@ -1,4 +1,4 @@
-"""One registry, as one user, for one transfer: attempts, redirects, and who gets to see the credentials."""
+"""A session with one registry: retries, redirects, and which hosts receive the credentials."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class RegistrySession:
-    """Requests to the registry `host` (as in names of images), by several threads. See open_session()."""
+    """Sends requests to the registry `host` (as in image names). Thread-safe. See open_session()."""
 
-    def __init__(self, wire: HttpClient, host: str, credential: Credential | None, scheme: str) -> None:
-        self.wire, self.host = wire, host
+    def __init__(self, http: HttpClient, host: str, credential: Credential | None, scheme: str) -> None:
+        self.http, self.host = http, host
         self.scheme = scheme
         self.base = f"{scheme}://{_HUB_API if host == HUB else host}"
-        self.auth = Authenticator(wire, credential)
+        self.auth = Authenticator(http, credential)
 
     def ping(self) -> None:
-        """Ask whether a registry is there, and how it wants to know us."""
-        with self.wire.send("GET", f"{self.base}/v2/", {}) as answer:
+        """Check that a registry answers, and learn how to authenticate."""
+        with self.http.send("GET", f"{self.base}/v2/", {}) as answer:
             if answer.status == 401:
                 self.auth.learn(answer.headers.get("WWW-Authenticate", ""))
             elif answer.status in _LATER:
@@ -53,12 +53,12 @@ class RegistrySession:
         count: Callable[[int], None] | None = None,
         once: bool = False,
     ) -> HttpResponse:
-        """Send a request to a path or address and return its answer, whose status is one of `fine`.
+        """Send a request to a path or URL and return the response; its status is one of `fine`.
 
-        once: it is not sent again when the connection breaks or the registry is busy. Raises
+        once: no retry when the connection breaks or the registry is busy. Raises
         RegistryAuthError, RegistryNotFoundError, ConnectionFailedError, RedirectRefusedError, RegistryError.
         """
-        options, cancel = self.wire.options, self.wire.cancel
+        options, cancel = self.http.options, self.http.cancel
         url = self.target(f"{self.base}/", where)
         left = 1 if once else options.attempts
         pause = options.pause_s
@@ -83,15 +83,15 @@ class RegistrySession:
             pause *= 2
 
     def target(self, current: str, where: str) -> str:
-        """Return the absolute address of a `Location`; RedirectRefusedError where we do not go."""
+        """Return the absolute URL of a `Location`; RedirectRefusedError if it must not be followed."""
         try:
             url = urljoin(current, where)
             why = self._refused(current, url)
         except ValueError:
-            url, why = "something", "that is no address"
+            url, why = "an invalid URL", "it cannot be parsed"
         if why:
             raise RedirectRefusedError(
-                f"registry {self.host} points at {shown(url)[:200]}: {why}; refused, ask who runs it"
+                f"registry {self.host} redirects to {shown(url)[:200]}: {why}; refused, ask its operator"
             )
         parts = urlsplit(url)
         return parts._replace(fragment="", netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -100,11 +100,11 @@ class RegistrySession:
         parts = urlsplit(url)
         _ = parts.port  # ValueError
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            return "that is no web address"
+            return "not an HTTP URL"
         if parts.scheme == "http" and urlsplit(current).scheme == "https":
             return "it leads from TLS to plain HTTP"
-        if parts.scheme == "http" and not self.wire.options.is_insecure(parts.netloc.rpartition("@")[2]):
-            return "plain HTTP is only used with hosts listed as insecure"
+        if parts.scheme == "http" and not self.http.options.is_insecure(parts.netloc.rpartition("@")[2]):
+            return "plain HTTP is used only with hosts listed as insecure"
         return ""
 
     def _follow(
@@ -116,18 +116,18 @@ class RegistrySession:
         body: RequestBody | None,
         count: Callable[[int], None] | None,
     ) -> HttpResponse:
-        """Send, show credentials when asked, follow redirects. Only the registry itself sees credentials."""
-        knocked = False
+        """Send a request, authenticate when asked, follow redirects. Only the registry gets credentials."""
+        authenticated = False
         moves = 0
         while True:
             home = _origin(url) == _origin(self.base)
-            shows = self.auth.header(scopes) if home else ""
-            every = headers | ({"Authorization": shows} if shows else {})
-            answer = self.wire.send(method, url, every, body, count=count)
-            if answer.status == 401 and home and not knocked:
-                knocked = True
+            authorization = self.auth.header(scopes) if home else ""
+            every = headers | ({"Authorization": authorization} if authorization else {})
+            answer = self.http.send(method, url, every, body, count=count)
+            if answer.status == 401 and home and not authenticated:
+                authenticated = True
                 with answer:
-                    self.auth.learn(answer.headers.get("WWW-Authenticate", ""), scopes, shows)
+                    self.auth.learn(answer.headers.get("WWW-Authenticate", ""), scopes, authorization)
                 continue
             location = answer.headers.get("Location", "")
             stays = method in ("GET", "HEAD") or answer.status in (307, 308)
@@ -137,24 +137,24 @@ class RegistrySession:
                 moves += 1
                 if moves > _REDIRECTS:
                     raise RedirectRefusedError(
-                        f"registry {self.host} points on for the {moves}th time, to {shown(location)[:200]}; "
-                        "refused, ask who runs it"
+                        f"registry {self.host} redirects {moves} times, now to {shown(location)[:200]}; "
+                        "refused, ask its operator"
                     )
                 url = self.target(url, location)
 
 
 def open_session(
-    wire: HttpClient, host: str, credential: Credential | None, schemes: dict[str, str]
+    http: HttpClient, host: str, credential: Credential | None, schemes: dict[str, str]
 ) -> RegistrySession:
-    """Begin to talk to a registry. `schemes` keeps what each host speaks, for the next time.
+    """Open a session with a registry. schemes: remembers each host's scheme for the next time.
 
-    TLS first; plain HTTP follows where the host is loopback or listed as insecure, and nowhere else.
+    Tries TLS, then plain HTTP only if the host is loopback or listed as insecure.
     """
     if host in schemes:
-        return RegistrySession(wire, host, credential, schemes[host])
-    tried = ("https", "http") if wire.options.is_insecure(host) else ("https",)
+        return RegistrySession(http, host, credential, schemes[host])
+    tried = ("https", "http") if http.options.is_insecure(host) else ("https",)
     for scheme in tried:
-        session = RegistrySession(wire, host, credential, scheme)
+        session = RegistrySession(http, host, credential, scheme)
         try:
             session.ping()
         except ConnectionFailedError as error:
@@ -172,6 +172,6 @@ def _origin(url: str) -> tuple[str, str, int]:
 
 
 def _asked_pause(answer: HttpResponse) -> float:
-    """Seconds that `Retry-After` asks for, within reason."""
+    """Return the seconds of `Retry-After`, capped; 0 without one."""
     text = answer.headers.get("Retry-After", "")
     return min(float(text), _LONGEST_PAUSE_S) if text.isascii() and text.isdigit() else 0.0

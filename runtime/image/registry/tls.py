@@ -1,4 +1,4 @@
-"""Whom to trust and who we are: docker's certs.d, one directory a registry."""
+"""TLS settings of a registry from docker's certs.d: CAs to trust and client certificates."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from runtime.image.registry.registry_errors import RegistryError
 
 
 def context_of(host: str, options: RegistryOptions) -> ssl.SSLContext:
-    """Make the TLS settings for `host[:port]`.
+    """Return the TLS settings for `host[:port]`.
 
-    Authorities of its own (`*.crt`) are trusted beside the system's. An insecure host without any may show
-    what certificate it likes. `x.cert` goes with `x.key`; both are shown to a registry that asks.
+    Its CAs (`*.crt`) are trusted in addition to the system's. An insecure host without any may use any
+    certificate. `x.cert` and `x.key` are the client certificate.
     """
     found = _files(host, options)
     authorities = [path for path in found if path.suffix == ".crt"]
@@ -26,11 +26,11 @@ def context_of(host: str, options: RegistryOptions) -> ssl.SSLContext:
     else:
         context.load_default_certs()
     for path in authorities:
-        with _worded(path):
+        with _naming(path):
             context.load_verify_locations(path)
     for path in found:
         if path.suffix == ".cert":
-            with _worded(path):
+            with _naming(path):
                 context.load_cert_chain(path, path.with_suffix(".key"))
     return context
 
@@ -38,13 +38,13 @@ def context_of(host: str, options: RegistryOptions) -> ssl.SSLContext:
 def _files(host: str, options: RegistryOptions) -> list[Path]:
     found: list[Path] = []
     for directory in options.certs:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _worded(directory / host):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _naming(directory / host):
             found += sorted((directory / host).iterdir())
     return found
 
 
 @contextlib.contextmanager
-def _worded(path: Path) -> Iterator[None]:
+def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -53,4 +53,4 @@ def _worded(path: Path) -> Iterator[None]:
         raise RegistryError(f"client certificate {path}: its .key is not beside it; put it there") from error
     except (OSError, ssl.SSLError) as error:
         cause = error.strerror or error
-        raise RegistryError(f"certificate {path}: {cause}; let it be readable, in PEM form") from error
+        raise RegistryError(f"certificate {path}: {cause}; make it a readable PEM file") from error

@@ -1,4 +1,4 @@
-"""What a pull or push moved, counted as it passes."""
+"""Statistics of a pull or push."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Fate = Literal["present", "mounted", "moved"]
 
 
 class Transfer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What travelled: bytes of bodies in both directions, documents and tokens included.
+    """Bytes of bodies in both directions, documents and tokens included.
 
-    blobs: digest → bytes of it that were moved, 0 where the other side had it. moved, present, mounted:
-    numbers of blobs; a mounted one the registry took from another of its repositories.
+    blobs: digest → bytes transferred, 0 if the other side had it. moved, present, mounted: numbers of blobs;
+    the registry takes a mounted one from another of its repositories.
     """
 
     received: int = 0
@@ -26,7 +26,7 @@ class Transfer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class TransferMeter:
-    """Counts a transfer, from several threads."""
+    """Counts a transfer. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,19 +35,19 @@ class TransferMeter:
         self._blobs: dict[str, int] = {}
 
     def received(self, size: int, digest: str = "") -> None:
-        """Count bytes that came, of a blob where `digest` says which."""
+        """Count received bytes; digest: the blob's, if any."""
         with self._lock:
             self._received += size
             self._of_blob(size, digest)
 
     def sent(self, size: int, digest: str = "") -> None:
-        """Count bytes that went."""
+        """Count sent bytes."""
         with self._lock:
             self._sent += size
             self._of_blob(size, digest)
 
     def note(self, digest: str, fate: Fate) -> None:
-        """Say what became of a blob."""
+        """Record what happened to a blob."""
         with self._lock:
             self._fates.setdefault(digest, fate)
             self._of_blob(0, digest)
@@ -57,7 +57,7 @@ class TransferMeter:
             self._blobs[digest] = self._blobs.get(digest, 0) + size
 
     def total(self) -> Transfer:
-        """What was counted until now."""
+        """Return the counts so far."""
         with self._lock:
             fates = list(self._fates.values())
             return Transfer(

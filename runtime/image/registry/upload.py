@@ -1,4 +1,4 @@
-"""One blob into a registry: it is there, or comes from a neighbouring repository, or is sent and resumed."""
+"""Upload a blob: skip it if it exists, else mount it from another repository, else send it, with resume."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _FINAL = (RedirectRefusedError, RegistryAuthError, TransferCancelledError)
 
 
 class BlobUpload:
-    """Puts blobs into the repository `path`."""
+    """Uploads blobs to the repository `path`."""
 
     def __init__(self, session: RegistrySession, path: str) -> None:
         self._session, self._path = session, path
         self._scopes = push_scope(path)
 
     def has(self, digest: str) -> bool:
-        """Ask whether the repository has a blob."""
+        """Say whether the repository has a blob."""
         where = f"/v2/{self._path}/blobs/{digest}"
         with self._session.ask("HEAD", where, scopes=self._scopes, fine=(200, 404)) as answer:
             return answer.status == 200
 
     def begin(self, digest: str, sources: Sequence[str]) -> tuple[str, str]:
-        """Ask for a mount from one of the repositories `sources`; return the one it came from, or "" …
+        """Try to mount a blob from one of the repositories `sources`; return (source, upload location).
 
-        … and then where to send the blob. Registries without mounts begin an upload instead.
+        One of the two is "". Registries that do not mount start an upload instead.
         """
         location = ""
         for source in sources[:_MOST_SOURCES]:
@@ -49,7 +49,7 @@ class BlobUpload:
                 answer = self._session.ask("POST", where, scopes=scopes, fine=(201, 202))
             except ConnectionFailedError:
                 raise
-            except RegistryError:  # it may not be asked for that repository
+            except RegistryError:  # it may refuse access to that repository
                 continue
             with answer:
                 if answer.status == 201:
@@ -60,15 +60,15 @@ class BlobUpload:
         return "", location or self._start()
 
     def send(self, digest: str, blob: BinaryIO, size: int, location: str, gauge: BlobProgress) -> None:
-        """Send `blob` to where begin() said; go on where it broke off."""
-        options, cancel = self._session.wire.options, self._session.wire.cancel
+        """Send `blob` to the location from begin(); resume after a broken connection."""
+        options, cancel = self._session.http.options, self._session.http.cancel
         offset = failures = 0
         while True:
             try:
                 location, reached = self._append(digest, blob, offset, size, location, gauge)
             except _FINAL:
                 raise
-            except RegistryError:  # also what it says to a request that was broken, or still runs
+            except RegistryError:  # also its response to a broken or still running request
                 failures += 1
                 if failures >= options.attempts:
                     raise
@@ -79,7 +79,7 @@ class BlobUpload:
                 return self._finish(digest, location)
             failures, offset = failures + 1 if reached <= offset else 0, reached
             if failures >= options.attempts:
-                raise RegistryError(f"blob {digest}: {self._session.host} takes no more than {offset} bytes")
+                raise RegistryError(f"blob {digest}: {self._session.host} accepts only {offset} bytes")
 
     # ---- steps -----------------------------------------------------------------------------------------
 
@@ -91,13 +91,13 @@ class BlobUpload:
     def _append(
         self, digest: str, blob: BinaryIO, offset: int, size: int, location: str, gauge: BlobProgress
     ) -> tuple[str, int]:
-        """Send the rest from `offset`; return where to go on and how much the registry has."""
+        """Send the rest from `offset`; return the next location and the bytes that the registry has."""
         at = offset
 
         def count(sent: int) -> None:
             nonlocal at
             at += sent
-            self._session.wire.meter.sent(sent, digest)
+            self._session.http.meter.sent(sent, digest)
             gauge.at(at)
 
         def pieces() -> Iterator[bytes]:
@@ -135,7 +135,7 @@ class BlobUpload:
                 raise
 
     def _resume(self, location: str) -> tuple[str, int]:
-        """Ask how far the upload came; begin another where the registry does not know."""
+        """Ask how far the upload got; start another one if the registry does not know it."""
         try:
             with self._session.ask("GET", location, scopes=self._scopes, fine=(204, 200)) as answer:
                 found = _RANGE.fullmatch(answer.headers.get("Range", ""))
@@ -150,18 +150,16 @@ class BlobUpload:
     def _location(self, answer: HttpResponse) -> str:
         location = answer.headers.get("Location", "")
         if not location:
-            raise RegistryError(
-                f"registry {self._session.host} does not say where to upload to; ask who runs it"
-            )
+            raise RegistryError(f"registry {self._session.host} gives no upload location; ask its operator")
         return self._session.target(answer.url, location)
 
 
 def push_scope(path: str) -> tuple[str, ...]:
-    """What a token must allow for pushing to the repository `path`."""
+    """Return the token scope for pushing to the repository `path`."""
     return (f"repository:{path}:pull,push",)
 
 
 def _reached(answer: HttpResponse, size: int) -> int:
-    """How many bytes the registry has; all, where it does not say."""
+    """Return how many bytes the registry has; all if it does not say."""
     found = _RANGE.fullmatch(answer.headers.get("Range", ""))
     return min(int(found[1]) + 1, size) if found else size

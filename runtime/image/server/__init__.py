@@ -1,1 +1,1 @@
-"""Our own registry: OCI distribution-spec 1.1 on plain files, for Docker's media types too."""
+"""A registry server: the OCI distribution-spec from a directory."""

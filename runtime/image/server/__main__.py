@@ -1,4 +1,4 @@
-"""`python -m runtime.image.server`: serve a registry, or collect its garbage; `nn serve registry` is this."""
+"""`python -m runtime.image.server` and `nn serve registry`: serve a registry, or collect its garbage."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_ROOT = Path("/var/lib/ninetynine/registry")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "nn serve registry") -> int:
-    """Serve until told to end, or collect; return the exit status."""
+    """Serve until a signal, or collect garbage; return the exit status."""
     options = _parser(prog).parse_args(argv)
     from runtime.image.server import serve
 
@@ -57,18 +57,18 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--listen",
         default="127.0.0.1:5000",
-        help="HOST:PORT; port 0 takes a free one (default: %(default)s)",
+        help="HOST:PORT; port 0 chooses a free one (default: %(default)s)",
     )
-    parser.add_argument("--tls-cert", type=Path, help="certificate chain, PEM; with it the registry is TLS")
+    parser.add_argument("--tls-cert", type=Path, help="certificate chain, PEM; enables TLS")
     parser.add_argument("--tls-key", type=Path, help="its private key, PEM")
     parser.add_argument("--read-only", action="store_true", help="refuse pushes and deletions")
-    parser.add_argument("--collect", action="store_true", help="remove what nothing needs, and end")
-    parser.add_argument("--untagged", action="store_true", help="collect manifests too that no tag leads to")
+    parser.add_argument("--collect", action="store_true", help="remove what nothing uses, and exit")
+    parser.add_argument("--untagged", action="store_true", help="also collect manifests that no tag leads to")
     parser.add_argument(
         "--grace",
         type=float,
         default=GRACE_S,
-        help="seconds for which collecting leaves new content alone (default: %(default)s)",
+        help="seconds during which new content is not collected (default: %(default)s)",
     )
     return parser
 

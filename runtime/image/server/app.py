@@ -1,6 +1,6 @@
-"""The registry's HTTP side: distribution-spec's endpoints as one aiohttp application.
+"""The registry's aiohttp application: the endpoints of the distribution-spec.
 
-One handler for each (kind, method) below; names of repositories have slashes, so paths are taken apart here.
+Repository names contain slashes, so paths are parsed here and not by aiohttp's router.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _READING = ("GET", "HEAD")
 
 
 def make_app(registry: RegistryServer) -> web.Application:
-    """The application."""
+    """Return the application."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
@@ -54,7 +54,7 @@ def make_app(registry: RegistryServer) -> web.Application:
         except FaultError as fault:
             headers = {**fault.headers, hdrs.CONTENT_TYPE: "application/json", **_VERSION}
             return web.Response(status=fault.status, body=fault.body(), headers=headers)
-        except ConnectionError as error:  # who sent it has gone, and reads no answer
+        except ConnectionError as error:  # the client has gone
             log.debug("%s %s: %s", request.method, request.path, error)
             return web.Response(status=400)
         except OSError as error:
@@ -84,7 +84,7 @@ def make_app(registry: RegistryServer) -> web.Application:
 
 
 def make_runner(registry: RegistryServer) -> web.AppRunner:
-    """Have it run. Bodies are taken as they come: a digest is that of the bytes that were sent."""
+    """Return a runner. Bodies are not decompressed: a digest is that of the bytes sent."""
     return web.AppRunner(make_app(registry), access_log=None, auto_decompress=False)
 
 
@@ -104,7 +104,7 @@ async def _dispatch(registry: RegistryServer, request: web.Request) -> web.Strea
 
 
 def _methods(kind: str) -> list[str]:
-    """What can be done with a kind of thing; what can be read has a head."""
+    """Return the methods of a kind of resource."""
     found = [method for one, method in HANDLERS if one == kind]
     return found if "HEAD" in found else [*found, "HEAD"]
 
@@ -116,8 +116,8 @@ def _require(method: str, possible: Sequence[str], what: str) -> None:
 
 
 def parse(path: str) -> ResourcePath:
-    """Take a path apart. Raises NAME_INVALID, or NAME_UNKNOWN for what is no path of a registry."""
+    """Parse a path. Raises NAME_INVALID, or NAME_UNKNOWN if it is not a registry's path."""
     found = _PATH.fullmatch(path)
     if not found:
-        raise FaultError(404, "NAME_UNKNOWN", f"{path[:200]!r} is no path of a registry")
+        raise FaultError(404, "NAME_UNKNOWN", f"{path[:200]!r} is not a path of a registry")
     return ResourcePath(identifiers.repository(found["name"]), found["kind"], found["rest"] or "")

@@ -1,4 +1,4 @@
-"""Handlers for blobs and their uploads: whole, in chunks, mounted from another repository."""
+"""Handlers for blobs and uploads: whole, in chunks, or mounted from another repository."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from runtime.image.server.uploads import Upload
 
 _RANGE = re.compile(r"(\d{1,18})-(\d{1,18})")
 STALL_S = 60.0
-"""So long the next bytes of an upload may take; until then nobody else can go on with it."""
+"""Timeout for the next bytes of an upload; until then no other request can continue it."""
 
 _BATCH = 1 << 20
-"""Bytes that are hashed and written at once, in a thread: hashing lets other threads run."""
+"""Bytes that are hashed and written at once, in another thread."""
 
 
 async def get_blob(
@@ -49,7 +49,7 @@ async def delete_blob(
 async def begin_upload(
     registry: RegistryServer, request: web.Request, target: ResourcePath
 ) -> web.StreamResponse:
-    """POST blobs/uploads/: begin one (202), or with ?digest= a whole blob, or with ?mount= none (201)."""
+    """POST blobs/uploads/: start an upload (202); ?digest= uploads at once, ?mount= mounts (201)."""
     if target.rest:
         raise FaultError(405, "UNSUPPORTED", "POST is not possible on an upload; use PATCH or PUT")
     mounted = request.query.get("mount")
@@ -74,7 +74,7 @@ async def begin_upload(
             await _receive(upload, request)
             await _finish(registry, upload, whole)
     except BaseException:
-        registry.uploads.cancel(upload)  # its client does not know it by name
+        registry.uploads.cancel(upload)  # its client does not know its id
         raise
     return _created(target.repository, whole)
 
@@ -82,14 +82,14 @@ async def begin_upload(
 async def show_upload(
     registry: RegistryServer, request: web.Request, target: ResourcePath
 ) -> web.StreamResponse:
-    """GET blobs/uploads/<id>: how far it is."""
+    """GET blobs/uploads/<id>: its progress."""
     return _accepted(registry.uploads.get(target.repository, target.rest), status=204)
 
 
 async def append_upload(
     registry: RegistryServer, request: web.Request, target: ResourcePath
 ) -> web.StreamResponse:
-    """PATCH blobs/uploads/<id>: the next chunk, or with no Content-Range a stream of any length."""
+    """PATCH blobs/uploads/<id>: the next chunk, or without Content-Range a stream of any length."""
     upload = registry.uploads.get(target.repository, target.rest)
     async with _busy(upload):
         _check_range(upload, request)
@@ -100,10 +100,10 @@ async def append_upload(
 async def finish_upload(
     registry: RegistryServer, request: web.Request, target: ResourcePath
 ) -> web.StreamResponse:
-    """PUT blobs/uploads/<id>?digest=: the last chunk, if any, and the end."""
+    """PUT blobs/uploads/<id>?digest=: finish, perhaps with a last chunk."""
     upload = registry.uploads.get(target.repository, target.rest)
     if "digest" not in request.query:
-        raise FaultError(400, "DIGEST_INVALID", "an upload is finished by its digest; add ?digest=")
+        raise FaultError(400, "DIGEST_INVALID", "an upload is finished with its digest; add ?digest=")
     digest = identifiers.digest(request.query["digest"])
     async with _busy(upload):
         _check_range(upload, request)
@@ -124,7 +124,7 @@ async def cancel_upload(
 
 @asynccontextmanager
 async def _busy(upload: Upload) -> AsyncIterator[None]:
-    """Refuse a second request for the same upload while one is at it: their bytes would mix."""
+    """Refuse a second request to an upload while one writes: their bytes would mix."""
     if upload.busy:
         raise FaultError(
             416, "BLOB_UPLOAD_INVALID", "another request writes to this upload", headers=_where(upload)
@@ -153,7 +153,7 @@ def _check_range(upload: Upload, request: web.Request) -> None:
         raise FaultError(
             416,
             "BLOB_UPLOAD_INVALID",
-            f"chunk begins at {start}, the upload is at {upload.offset}; send what comes next",
+            f"chunk starts at {start}, but the upload is at {upload.offset}; continue there",
             headers=_where(upload),
         )
     length = request.content_length
@@ -167,7 +167,7 @@ def _check_range(upload: Upload, request: web.Request) -> None:
 
 
 async def _receive(upload: Upload, request: web.Request) -> None:
-    """Append the request's body; what has arrived stays when the client goes away."""
+    """Append the request's body; received bytes stay when the client disconnects."""
     waiting = bytearray()
     try:
         while data := await _piece(upload, request):
@@ -181,13 +181,16 @@ async def _receive(upload: Upload, request: web.Request) -> None:
 
 
 async def _piece(upload: Upload, request: web.Request) -> bytes:
-    """Return what came next, nothing at the end. A client that has gone without a word is not waited for."""
+    """Return the next bytes, none at the end. Times out when the client is gone without closing."""
     try:
         async with asyncio.timeout(STALL_S):
             return await request.content.readany()
     except TimeoutError:
         raise FaultError(
-            408, "BLOB_UPLOAD_INVALID", f"nothing came for {STALL_S:g} s; go on", headers=_where(upload)
+            408,
+            "BLOB_UPLOAD_INVALID",
+            f"no data for {STALL_S:g} s; resume it",
+            headers=_where(upload),
         ) from None
 
 

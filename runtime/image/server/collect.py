@@ -1,7 +1,7 @@
-"""Garbage collection: what no manifest needs goes, in the repositories first and then on the disk.
+"""Garbage collection: remove what no manifest uses, first from repositories and then from the disk.
 
-Kept are: every manifest (with `untagged`: those a tag, an index or a kept subject leads to), the blobs they
-point at, and whatever is younger than the grace, for a push sends blobs before the manifest that needs them.
+Kept are all manifests (with `untagged`: those that a tag, an index or a kept subject leads to), the blobs
+that they refer to, and content younger than the grace period, since a push sends blobs before their manifest.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRACE_S = 3600.0
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """What went. blobs: links of repositories to blobs; files, bytes: content on the disk."""
+    """What was removed. blobs: repositories' links to blobs; files, bytes: content on the disk."""
 
     manifests: int
     blobs: int
@@ -30,9 +30,10 @@ class Collected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def collect(store: RegistryStore, *, untagged: bool = False, grace_s: float = GRACE_S) -> Collected:
-    """Remove what nothing needs; nobody may write to the store meanwhile (readers are not disturbed).
+    """Collect garbage. Nobody may write to the store meanwhile; readers may go on.
 
-    untagged: also manifests that no tag leads to. Killed half-way it has removed a part, and breaks nothing.
+    untagged: also remove manifests that no tag leads to. If killed midway it has removed a part, and the
+    store is intact.
     """
     before = time.time() - grace_s
     store_files.sweep_scratch(store.tmp)
@@ -55,7 +56,7 @@ def collect(store: RegistryStore, *, untagged: bool = False, grace_s: float = GR
 
 
 def _manifests(store: RegistryStore, repository: str) -> dict[str, ParsedManifest]:
-    """Digest → manifest; one that cannot be read is taken to need nothing."""
+    """Return digest → manifest; unreadable ones are left out."""
     found: dict[str, ParsedManifest] = {}
     for digest in store.marks(repository, "_manifests"):
         with contextlib.suppress(FaultError, OSError):
@@ -67,7 +68,7 @@ def _manifests(store: RegistryStore, repository: str) -> dict[str, ParsedManifes
 def _reachable(
     store: RegistryStore, repository: str, known: dict[str, ParsedManifest], before: float
 ) -> set[str]:
-    """Manifests that a tag leads to: through indexes, and from a kept subject to what refers to it."""
+    """Return the manifests that a tag leads to, through indexes and from subjects to referrers."""
     marks = store.marks(repository, "_manifests")
     kept = {store.manifest(repository, tag)[0] for tag in store.tags(repository)}
     kept |= {digest for digest in known if not _older(marks[digest], before)}

@@ -1,4 +1,4 @@
-"""Many writers or one collector, never both. For one event loop."""
+"""A lock for many writers or one garbage collector. For one event loop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class Gate:
-    """shared() for writers, alone() for the garbage collection; a waiting collector holds new writers off."""
+    """shared() for writers, alone() for the collector; new writers wait for a waiting collector."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
@@ -17,7 +17,7 @@ class Gate:
 
     @asynccontextmanager
     async def shared(self) -> AsyncIterator[None]:
-        """Write: together with other writers."""
+        """Write, concurrently with other writers."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._alone)
             self._writers += 1
@@ -30,7 +30,7 @@ class Gate:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Collect: when all writers are done."""
+        """Collect, once all writers are done."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._alone)
             self._alone = True

@@ -1,4 +1,4 @@
-"""Names a request may carry: repositories, tags, digests. Pure; what is not one never becomes a path."""
+"""Validate repository names, tags and digests of requests before they become paths. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
 _DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})")
 ALGORITHMS = ("sha256", "sha512")
 _LONGEST_NAME = 255
-"""distribution-spec: host and name together; longer path components than this no file system takes."""
+"""distribution-spec's limit for host and name together, and file systems' for a path component."""
 
 
 def repository(text: str) -> str:
-    """Return `text` when it names a repository; NAME_INVALID otherwise."""
+    """Return `text` if it is a repository name. Raises NAME_INVALID."""
     if len(text) > _LONGEST_NAME or not _REPOSITORY.fullmatch(text):
         raise FaultError(
             400, "NAME_INVALID", f"{text[:100]!r} does not name a repository", {"name": text[:300]}
@@ -27,28 +27,28 @@ def repository(text: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Return `text` when it is a sha256 or sha512 digest; DIGEST_INVALID otherwise."""
+    """Return `text` if it is a sha256 or sha512 digest. Raises DIGEST_INVALID."""
     if not _DIGEST.fullmatch(text):
         raise FaultError(
-            400, "DIGEST_INVALID", f"{text[:150]!r} is no sha256 or sha512 digest", {"digest": text[:300]}
+            400, "DIGEST_INVALID", f"{text[:150]!r} is not a sha256 or sha512 digest", {"digest": text[:300]}
         )
     return text
 
 
 def is_digest(text: str) -> bool:
-    """Say whether a reference is meant as a digest: tags have no colon."""
+    """Say whether a reference is a digest: tags have no colon."""
     return ":" in text
 
 
 def tag(text: str) -> str:
-    """Return `text` when it is a tag; MANIFEST_INVALID otherwise."""
+    """Return `text` if it is a tag. Raises MANIFEST_INVALID."""
     if not _TAG.fullmatch(text):
-        raise FaultError(400, "MANIFEST_INVALID", f"{text[:150]!r} is no tag", {"tag": text[:300]})
+        raise FaultError(400, "MANIFEST_INVALID", f"{text[:150]!r} is not a tag", {"tag": text[:300]})
     return text
 
 
 def hasher(algorithm: str) -> Any:
-    """Return a new hash of a digest's algorithm (a `hashlib` object); DIGEST_INVALID for others."""
+    """Return a new `hashlib` object for a digest algorithm. Raises DIGEST_INVALID."""
     if algorithm not in ALGORITHMS:
         raise FaultError(
             400, "DIGEST_INVALID", f"digest algorithm {algorithm[:40]!r} is not known; use sha256 or sha512"
@@ -57,7 +57,7 @@ def hasher(algorithm: str) -> Any:
 
 
 def digest_of(data: bytes, algorithm: str = "sha256") -> str:
-    """Digest `data`, as `algorithm:hex`."""
+    """Return the digest of `data`, `algorithm:hex`."""
     found = hasher(algorithm)
     found.update(data)
     return f"{algorithm}:{found.hexdigest()}"

@@ -1,4 +1,4 @@
-"""Handlers of manifests and of the lists: tags, referrers, repositories."""
+"""Handlers for manifests and for the lists of tags, referrers and repositories."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import hdrs, web
 
+from runtime.image.documents import INDEX
 from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, manifest_unknown
-from runtime.image.server.manifests import LONGEST, OCI_INDEX
+from runtime.image.server.manifests import LONGEST
 from runtime.image.server.registry import RegistryServer, ResourcePath
 
 _MOST_TAGS = 100
@@ -31,7 +32,7 @@ async def get_manifest(
         return web.Response(status=304, headers=headers)
     try:
         return web.Response(body=path.read_bytes(), headers=headers)
-    except FileNotFoundError:  # deleted since
+    except FileNotFoundError:  # deleted meanwhile
         raise manifest_unknown(target.rest) from None
 
 
@@ -75,7 +76,7 @@ async def delete_manifest(
         if identifiers.is_digest(reference):
             registry.store.drop_manifest(target.repository, reference)
         else:
-            registry.store.known(target.repository)
+            registry.store.require(target.repository)
             registry.store.drop_tag(target.repository, reference)
     return web.Response(status=202)
 
@@ -100,12 +101,12 @@ async def list_referrers(
         msgspec.json.decode(one)
         for one in registry.store.referrers(target.repository, identifiers.digest(target.rest))
     ]
-    headers: dict[str, str] = {hdrs.CONTENT_TYPE: OCI_INDEX}
+    headers: dict[str, str] = {hdrs.CONTENT_TYPE: INDEX}
     wanted = request.query.get("artifactType")
     if wanted:
         found = [one for one in found if one.get("artifactType") == wanted]
         headers["OCI-Filters-Applied"] = "artifactType"
-    return json_response({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found}, headers)
+    return json_response({"schemaVersion": 2, "mediaType": INDEX, "manifests": found}, headers)
 
 
 async def catalog(registry: RegistryServer, request: web.Request) -> web.StreamResponse:
@@ -130,7 +131,7 @@ async def _short_body(request: web.Request) -> bytes:
 
 
 def _page(found: list[str], request: web.Request, path: str) -> tuple[list[str], dict[str, str]]:
-    """The part of a sorted list that was asked for by `n` and `last`, and a Link to the next."""
+    """Return the page of a sorted list given by `n` and `last`, and a Link to the next."""
     last = request.query.get("last")
     if last is not None:
         found = [one for one in found if one > last]
@@ -138,7 +139,7 @@ def _page(found: list[str], request: web.Request, path: str) -> tuple[list[str],
         return found, {}
     text = request.query["n"]
     if not (text.isascii() and text.isdigit()):
-        raise FaultError(400, "UNSUPPORTED", f"n={text[:40]!r} is no number; leave it out for the whole list")
+        raise FaultError(400, "UNSUPPORTED", f"n={text[:40]!r} is not a number; omit it for the whole list")
     count = int(text[:9])
     if count == 0 or count >= len(found):
         return found[:count], {}

@@ -1,4 +1,4 @@
-"""What a pushed manifest is and what it points at. Pure."""
+"""Parse pushed manifests: their kind, and what they refer to. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
+from runtime.image.documents import INDEX, INDEXES, MANIFEST, MANIFESTS
 from runtime.image.server.faults import FaultError
 from runtime.image.server.identifiers import digest
-
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-OCI_INDEX = "application/vnd.oci.image.index.v1+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-IMAGES = (OCI_MANIFEST, DOCKER_MANIFEST)
-INDEXES = (OCI_INDEX, DOCKER_LIST)
 
 LONGEST = 8 << 20
 """Bytes of a manifest; distribution-spec asks for at least 4 MiB."""
 
 _ELSEWHERE = "nondistributable", ".foreign."
-"""In media types of layers that are fetched from their own urls and never pushed."""
+"""Parts of media types of layers that are fetched from their own URLs and never pushed."""
 
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -45,10 +39,10 @@ class _RawManifest(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class ParsedManifest(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest: its media type, the digests it needs, and what it says about another one.
+    """A manifest: its media type, the digests it refers to, and its subject.
 
-    blobs, manifests: must be in the repository already. subject: digest or "". artifact_type as the list of
-    referrers tells it: an image's falls back to its config's media type.
+    blobs, manifests: must be in the repository already. subject: digest or "". artifact_type: for an image
+    without one, its config's media type.
     """
 
     media_type: str
@@ -59,7 +53,7 @@ class ParsedManifest(msgspec.Struct, frozen=True, kw_only=True):
     annotations: dict[str, str]
 
     def descriptor(self, digest_: str, size: int) -> dict[str, Any]:
-        """How the list of its subject's referrers shows it."""
+        """Return the descriptor in its subject's list of referrers."""
         found: dict[str, Any] = {"mediaType": self.media_type, "size": size, "digest": digest_}
         if self.artifact_type:
             found["artifactType"] = self.artifact_type
@@ -69,14 +63,14 @@ class ParsedManifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(data: bytes, content_type: str) -> ParsedManifest:
-    """Understand a manifest's bytes; MANIFEST_INVALID (UNSUPPORTED for schema 1) when they are none.
+    """Parse a manifest. Raises MANIFEST_INVALID, UNSUPPORTED for schema 1.
 
-    content_type: the request's; parameters are ignored. A `mediaType` inside must say the same.
+    content_type: the request's; parameters are ignored. A `mediaType` inside must be the same.
     """
     declared = content_type.partition(";")[0].strip().lower()
     try:
         document = msgspec.json.decode(data, type=_RawManifest)
-    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, nested without end
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, nested too deep
         raise FaultError(400, "MANIFEST_INVALID", f"manifest is not valid: {error}") from error
     if document.schema_version != 2:
         raise FaultError(400, "UNSUPPORTED", "manifest of schema 1; push the image as schema 2 or OCI")
@@ -87,16 +81,16 @@ def read_manifest(data: bytes, content_type: str) -> ParsedManifest:
             "MANIFEST_INVALID",
             f"manifest says it is {document.media_type[:100]}, its Content-Type {declared[:100]}",
         )
-    if kind in IMAGES:
+    if kind in MANIFESTS:
         return _image(document, kind)
     if kind in INDEXES:
         return _index(document, kind)
-    raise FaultError(400, "MANIFEST_INVALID", f"media type {kind[:100]!r} is no image manifest or index")
+    raise FaultError(400, "MANIFEST_INVALID", f"media type {kind[:100]!r} is not an image manifest or index")
 
 
 def _guess(document: _RawManifest) -> str:
-    """Neither the request nor the document said; by its form, as OCI clients may leave both out."""
-    return OCI_INDEX if document.manifests is not None else OCI_MANIFEST
+    """Infer the media type from the document's form; OCI clients may leave it out."""
+    return INDEX if document.manifests is not None else MANIFEST
 
 
 def _image(document: _RawManifest, kind: str) -> ParsedManifest:

@@ -16,7 +16,7 @@ log = logging.getLogger("ninetynine.registry")
 
 
 class ResourcePath(NamedTuple):
-    """What a path means: a repository, the kind of thing, and which one."""
+    """A parsed path: repository, kind of resource, and which one."""
 
     repository: str
     kind: str
@@ -33,17 +33,17 @@ class RegistryServer:
         self.read_only = read_only
 
     async def collect(self, *, untagged: bool = False, grace_s: float = GRACE_S) -> Collected:
-        """Remove what nothing needs; pushes wait meanwhile, pulls do not."""
+        """Collect garbage; pushes wait meanwhile, pulls do not."""
         async with self.gate.alone():
             found = await asyncio.to_thread(collect, self.store, untagged=untagged, grace_s=grace_s)
         log.info("collected %d files, %d bytes", found.files, found.bytes)
         return found
 
     async def expire_for_ever(self) -> None:
-        """Give up abandoned uploads, now and every hour."""
+        """Remove abandoned uploads, now and every hour."""
         while True:
             async with self.gate.shared():
                 count = self.uploads.expire()
             if count:
-                log.info("gave up %d abandoned uploads", count)
+                log.info("removed %d abandoned uploads", count)
             await asyncio.sleep(_EXPIRE_EVERY_S)

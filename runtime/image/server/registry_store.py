@@ -1,15 +1,15 @@
-"""The registry's files. Every name in a path has passed `names`; every change is one rename, made durable.
+"""The registry's files. Every name in a path was validated; every change is one durable rename.
 
     blobs/<algorithm>/<hex>                        content of blobs and manifests, once for all repositories
     repositories/<name>/_blobs/<algorithm>-<hex>   an empty file: the repository holds that blob
     repositories/<name>/_manifests/<algorithm>-<hex>   its media type
-    repositories/<name>/_tags/<tag>                the digest it points at
+    repositories/<name>/_tags/<tag>                the manifest's digest
     repositories/<name>/_referrers/<subject>/<manifest>   the manifest's descriptor
     uploads/<uuid>/                                see uploads.py
     tmp/                                           work in progress, named after its process
 
-A repository's own directories begin with `_`, which no part of a name can. Content comes first, what points
-at it after, so a power cut leaves at most content that nothing points at, which collect() removes.
+A repository's own directories begin with `_`, which names cannot. Content is written before references to it,
+so a power failure leaves at most unused content, which collect() removes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _OWN = "_manifests"
 
 
 class RegistryStore:
-    """Blobs, manifests and tags below `root`. Sync; one process at a time writes (see `held`)."""
+    """Blobs, manifests and tags below `root`. Sync; one process at a time writes, see serve.exclusive()."""
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
@@ -46,23 +46,23 @@ class RegistryStore:
     # ---- blobs -----------------------------------------------------------------------------------------
 
     def blob_path(self, digest: str) -> Path:
-        """Where the content of a digest is, or would be."""
+        """Return the path of a digest's content, existing or not."""
         algorithm, _, value = digest.partition(":")
         return self.blobs / algorithm / value
 
     def blob(self, repository: str, digest: str) -> Path:
-        """The file of a blob of the repository. Raises BLOB_UNKNOWN."""
+        """Return the file of a repository's blob. Raises BLOB_UNKNOWN."""
         path = self.blob_path(digest)
         if not (self._mark(repository, "_blobs", digest).exists() and path.exists()):
             raise blob_unknown(digest)
         return path
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository holds it."""
+        """Say whether the repository has it."""
         return self._mark(repository, "_blobs", digest).exists() and self.blob_path(digest).exists()
 
     def keep_blob(self, repository: str, digest: str, content: Path) -> None:
-        """Take the finished file `content`, whose digest was checked, as a blob of the repository."""
+        """Move the complete file `content`, whose digest was checked, into the repository as a blob."""
         target = self.blob_path(digest)
         if target.exists():
             content.unlink()
@@ -77,7 +77,7 @@ class RegistryStore:
         self._write(self._mark(repository, "_blobs", digest), b"")
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:
-        """Give the repository a blob that `source` (any repository when "") holds; False when none does."""
+        """Add a blob of `source` ("": of any repository) to the repository; False if there is none."""
         if not self.blob_path(digest).exists():
             return False
         held = self.has_blob(source, digest) if source else self._anyone_has(digest)
@@ -89,7 +89,7 @@ class RegistryStore:
         return any(self.has_blob(name, digest) for name in self.all_repositories())
 
     def drop_blob(self, repository: str, digest: str) -> None:
-        """Take a blob from the repository; its content goes with the next collect()."""
+        """Remove a blob from the repository; collect() removes its content later."""
         self.blob(repository, digest)
         self._mark(repository, "_blobs", digest).unlink(missing_ok=True)
 
@@ -98,7 +98,7 @@ class RegistryStore:
     def put_manifest(
         self, repository: str, data: bytes, content_type: str, digest: str, tags: tuple[str, ...]
     ) -> ParsedManifest:
-        """Keep a manifest under its digest and the tags. Raises MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN."""
+        """Store a manifest under its digest and tags. Raises MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN."""
         pushed = read_manifest(data, content_type)
         missing = [one for one in pushed.blobs if not self.has_blob(repository, one)]
         missing += [one for one in pushed.manifests if not self.has_manifest(repository, one)]
@@ -106,7 +106,7 @@ class RegistryStore:
             raise FaultError(
                 404,
                 "MANIFEST_BLOB_UNKNOWN",
-                f"manifest points at {len(missing)} blobs or manifests that are not here, push them first: "
+                f"manifest refers to {len(missing)} missing blobs or manifests, push them first: "
                 f"{', '.join(missing[:3])}",
                 [{"digest": one} for one in missing[:100]],
             )
@@ -132,7 +132,7 @@ class RegistryStore:
         return digest, media_type, path
 
     def has_manifest(self, repository: str, digest: str) -> bool:
-        """Whether the repository holds it."""
+        """Say whether the repository has it."""
         return self._mark(repository, _OWN, digest).exists() and self.blob_path(digest).exists()
 
     def _tagged(self, repository: str, tag: str) -> str:
@@ -150,7 +150,7 @@ class RegistryStore:
 
     def drop_manifest(self, repository: str, digest: str) -> None:
         """Remove a manifest with the tags that point at it. Raises NAME_UNKNOWN, MANIFEST_UNKNOWN."""
-        self.known(repository)
+        self.require(repository)
         _, media_type, path = self.manifest(repository, digest)
         for tag in self.tags(repository):
             if self._tagged(repository, tag) == digest:
@@ -164,15 +164,15 @@ class RegistryStore:
     # ---- lists -----------------------------------------------------------------------------------------
 
     def tags(self, repository: str) -> list[str]:
-        """All tags, in the order of their bytes. Raises NAME_UNKNOWN."""
-        self.known(repository)
+        """Return all tags, sorted. Raises NAME_UNKNOWN."""
+        self.require(repository)
         try:
             return sorted(os.listdir(self._repository(repository) / "_tags"))  # noqa: PTH208 - names only
         except FileNotFoundError:
             return []
 
     def referrers(self, repository: str, subject: str) -> list[bytes]:
-        """Descriptors (JSON) of the manifests whose subject is that digest, in order of their digests."""
+        """Return the descriptors (JSON) of the manifests with this subject, sorted by digest."""
         directory = self._repository(repository) / "_referrers" / subject.replace(":", "-")
         found = []
         for path in sorted(directory.iterdir()) if directory.is_dir() else []:
@@ -181,7 +181,7 @@ class RegistryStore:
         return found
 
     def all_repositories(self) -> list[str]:
-        """Names of all repositories, sorted."""
+        """Return the names of all repositories, sorted."""
         return sorted(self._walk(self.repositories, ""))
 
     def _walk(self, directory: Path, prefix: str) -> Iterator[str]:
@@ -193,8 +193,8 @@ class RegistryStore:
             if not name.startswith("_"):
                 yield from self._walk(directory / name, f"{prefix}/{name}" if prefix else name)
 
-    def known(self, repository: str) -> None:
-        """Raise NAME_UNKNOWN when nothing was ever pushed to the repository."""
+    def require(self, repository: str) -> None:
+        """Raise NAME_UNKNOWN if nothing was ever pushed to the repository."""
         own = self._repository(repository)
         if not any((own / name).is_dir() for name in ("_blobs", _OWN)):
             raise name_unknown(repository)
@@ -205,7 +205,7 @@ class RegistryStore:
         return self.repositories / name
 
     def marks(self, repository: str, kind: str) -> dict[str, Path]:
-        """Digest → file of all that a repository holds of a kind, `_blobs` or `_manifests`."""
+        """Return digest → file of all of a repository's `_blobs` or `_manifests`."""
         directory = self._repository(repository) / kind
         found = directory.iterdir() if directory.is_dir() else ()
         return {path.name.replace("-", ":", 1): path for path in found}

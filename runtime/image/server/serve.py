@@ -1,4 +1,4 @@
-"""Run a registry until it is told to end: one process a directory, plain HTTP or TLS, nothing beside it."""
+"""Run a registry until a signal ends it: one process per directory, plain HTTP or TLS."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("ninetynine.registry")
 
 
 class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to serve. listen: `host:port`, port 0 takes a free one; cert and key (PEM) make it TLS."""
+    """listen: `host:port`, port 0 chooses a free one; cert and key (PEM) enable TLS."""
 
     root: Path
     listen: str = "127.0.0.1:5000"
@@ -39,19 +39,19 @@ class ServeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def serve(options: ServeOptions, ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; SIGHUP collects garbage. ready: told the address once it listens.
+    """Serve until SIGINT or SIGTERM; SIGHUP collects garbage. ready: called with the address.
 
-    Raises ImageError when the directory is another registry's, or the address cannot be had.
+    Raises ImageError when another process serves the directory, or the address is taken.
     """
-    logging.getLogger("aiohttp.server").addFilter(_is_no_nonsense)
+    logging.getLogger("aiohttp.server").addFilter(_is_relevant)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each client holds one
-    with held(options.root):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # each client needs one
+    with exclusive(options.root):
         asyncio.run(_serve(options, ready))
 
 
-def _is_no_nonsense(record: logging.LogRecord) -> bool:
-    """Say whether a line is worth it: that a stranger sends what is no HTTP is told to that one alone."""
+def _is_relevant(record: logging.LogRecord) -> bool:
+    """Drop log lines about requests that are not HTTP."""
     return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)
 
 
@@ -86,14 +86,14 @@ async def _serve(options: ServeOptions, ready: Callable[[str], None]) -> None:
 
 
 def collect_offline(root: Path, *, untagged: bool, grace_s: float) -> Collected:
-    """Collect the garbage of a registry that is not running. Raises ImageError when it is."""
-    with held(root):
+    """Collect the garbage of a registry that is not running. Raises ImageError if it is."""
+    with exclusive(root):
         return collect(RegistryStore(root), untagged=untagged, grace_s=grace_s)
 
 
 @contextlib.contextmanager
-def held(root: Path) -> Iterator[None]:
-    """Hold the directory, until the process ends: two registries would not see each other's uploads."""
+def exclusive(root: Path) -> Iterator[None]:
+    """Lock the directory: two registries would not see each other's uploads."""
     try:
         root.mkdir(parents=True, exist_ok=True)
         fd = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

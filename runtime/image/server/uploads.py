@@ -1,9 +1,9 @@
-"""Uploads in progress: bytes arrive in order, in one request or many, and become a blob by their digest.
+"""Uploads in progress: bytes arrive in order, in one or more requests, and become a blob at the end.
 
     uploads/<uuid>/repository    the repository it belongs to
-    uploads/<uuid>/data          what has arrived; its length is the offset
+    uploads/<uuid>/data          the bytes received; its length is the offset
 
-Nothing else is kept, so an upload goes on after the registry was killed: its bytes are hashed again then.
+There is no other state, so an upload survives a killed registry: its bytes are hashed again.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from runtime.image.server.faults import FaultError, upload_unknown
 from runtime.image.server.registry_store import RegistryStore
 
 ABANDONED_S = 24 * 3600.0
-"""Without a byte for that long, an upload is given up (distribution-spec: the server should)."""
+"""An upload without new bytes for so long is removed (distribution-spec: the server should)."""
 
 _CHUNK = 1 << 20
 
 
 class Upload:
-    """One upload. write() and finish() are for one caller at a time; `busy` says that one is at it."""
+    """One upload. One request at a time may write to it; `busy` says that one does."""
 
-    def __init__(self, id: str, repository: str, directory: Path, algorithm: str) -> None:  # noqa: A002
-        self.id = id
+    def __init__(self, upload_id: str, repository: str, directory: Path, algorithm: str) -> None:
+        self.id = upload_id
         self.repository = repository
         self.directory = directory
         self.algorithm = algorithm
         self.busy = False
         self._hash: Any = identifiers.hasher(algorithm)
         self.offset = 0
-        # Opened for each piece: begun uploads may be many, and each would hold a descriptor for a day.
+        # Opened for each write: there may be many open uploads, and each would hold a descriptor for a day.
         self._data = directory / "data"
         self._data.touch()
         self._rehash()
@@ -50,7 +50,7 @@ class Upload:
                 self.offset += len(data)
 
     def write(self, data: bytes) -> None:
-        """Append bytes. Raises OSError (a full disk); what was written before stays."""
+        """Append bytes. Raises OSError (a full disk); bytes written before stay."""
         with self._data.open("ab", buffering=0) as file:
             view = memoryview(data)
             while view:
@@ -60,7 +60,7 @@ class Upload:
                 view = view[written:]
 
     def digest(self, algorithm: str) -> str:
-        """Digest of all that has arrived."""
+        """Return the digest of the bytes received."""
         if algorithm != self.algorithm:
             self.algorithm = algorithm
             self._rehash()
@@ -68,7 +68,7 @@ class Upload:
 
     @property
     def range(self) -> str:
-        """What has arrived, as the answer's `Range` header says it."""
+        """The bytes received, as in the `Range` header."""
         return f"0-{max(self.offset - 1, 0)}"
 
 
@@ -80,7 +80,7 @@ class Uploads:
         self._open: dict[str, Upload] = {}
 
     def begin(self, repository: str, algorithm: str = "sha256") -> Upload:
-        """Begin an upload; `algorithm` is only the one that is hashed along the way."""
+        """Start an upload; algorithm: hashed while it arrives, others at the end."""
         identifiers.hasher(algorithm)
         found = str(uuid.uuid4())
         directory = self._store.uploads / found
@@ -89,47 +89,47 @@ class Uploads:
         upload = self._open[found] = Upload(found, repository, directory, algorithm)
         return upload
 
-    def get(self, repository: str, id: str) -> Upload:  # noqa: A002
-        """Find an upload, also one from before a restart. Raises BLOB_UPLOAD_UNKNOWN."""
+    def get(self, repository: str, upload_id: str) -> Upload:
+        """Return an upload, even one from before a restart. Raises BLOB_UPLOAD_UNKNOWN."""
         try:
-            known = str(uuid.UUID(id))  # it has several spellings
+            known = str(uuid.UUID(upload_id))  # normalizes spellings
         except ValueError:
-            raise upload_unknown(id) from None
+            raise upload_unknown(upload_id) from None
         upload = self._open.get(known) or self._reopen(known)
         if upload.repository != repository:
-            raise upload_unknown(id)
+            raise upload_unknown(upload_id)
         return upload
 
-    def _reopen(self, id: str) -> Upload:  # noqa: A002
-        directory = self._store.uploads / id
+    def _reopen(self, upload_id: str) -> Upload:
+        directory = self._store.uploads / upload_id
         try:
             repository = (directory / "repository").read_text()
         except FileNotFoundError:
-            raise upload_unknown(id) from None
-        upload = self._open[id] = Upload(id, repository, directory, "sha256")
+            raise upload_unknown(upload_id) from None
+        upload = self._open[upload_id] = Upload(upload_id, repository, directory, "sha256")
         return upload
 
     def finish(self, upload: Upload, digest: str) -> None:
-        """Make the upload a blob. Raises DIGEST_INVALID, and forgets it, when it has another digest."""
+        """Turn the upload into a blob. Raises DIGEST_INVALID, and removes it, if its digest differs."""
         found = upload.digest(digest.partition(":")[0])
         if found != digest:
             self.cancel(upload)
             raise FaultError(
                 400,
                 "DIGEST_INVALID",
-                f"what was uploaded has the digest {found}, not {digest}; begin another upload",
+                f"the upload has the digest {found}, not {digest}; start another upload",
                 {"digest": digest, "found": found},
             )
         self._store.keep_blob(upload.repository, digest, upload.directory / "data")
         self.cancel(upload)
 
     def cancel(self, upload: Upload) -> None:
-        """Forget an upload with all that has arrived. Idempotent."""
+        """Remove an upload with its bytes. Idempotent."""
         self._open.pop(upload.id, None)
         shutil.rmtree(upload.directory, ignore_errors=True)
 
     def expire(self, older_than_s: float = ABANDONED_S) -> int:
-        """Forget uploads without a new byte for that long; return how many."""
+        """Remove uploads without new bytes for so long; return how many."""
         count = 0
         for directory in list(self._store.uploads.iterdir()):
             with contextlib.suppress(FileNotFoundError):

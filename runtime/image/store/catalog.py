@@ -1,8 +1,8 @@
-"""The images of a store by name and id: what index.json says. Pure functions on its entries.
+"""A store's images by name and id: pure functions on the entries of index.json.
 
-An entry is a name of an image: `REF_NAME` holds `repository:tag`, or `repository@sha256:…` where it was
-pulled from or pushed to. An image that has no name keeps one entry without it. An image's id is its config's
-digest, as in docker; two manifests of one config (compressed in different ways) are one image.
+Each entry is one name of an image: the annotation `REF_NAME` holds `repository:tag`, or `repository@sha256:…`
+where the image was pulled from or pushed to. An image without a name has one entry without it. As in docker,
+an image's id is its config's digest, so two manifests with one config (compressed differently) are one image.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ PARENT = "io.ninetynine.image.parent"
 TAGGED = "io.ninetynine.image.tagged"
 REMOVED = "io.ninetynine.image.removed"
 STEP = "io.ninetynine.image.step"
-"""Annotations of ours: the config's digest; the image it was made from here; when it was last named (RFC
-3339); set where an image was removed that a stopped container needs: nobody sees it, its content stays; a
-digest of the build step that made it from its parent."""
+"""Our annotations: the config's digest; the image that it was built from here; when it was last tagged (RFC
+3339); that it was removed but is kept, hidden, for a stopped container; a digest of the build step that made
+it from its parent."""
 
 KEPT = (ID, PARENT, STEP)
-"""What all entries of an image carry."""
+"""Annotations that all entries of an image carry."""
 
 Entries = tuple[Descriptor, ...]
 
 
 def name_of(entry: Descriptor) -> str:
-    """The entry's name, "" where the image has none."""
+    """Return the entry's name, "" if it has none."""
     return entry.annotations.get(REF_NAME, "")
 
 
 def id_of(entry: Descriptor) -> str:
-    """The image's id (its config's digest)."""
+    """Return the image's id (its config's digest)."""
     return entry.annotations.get(ID, entry.digest)
 
 
 def is_digest_name(name: str) -> bool:
-    """Say whether a name tells where an image came from (`repository@sha256:…`) rather than being a tag."""
+    """Say whether a name is `repository@sha256:…`, which records an image's origin, and not a tag."""
     return "@" in name
 
 
@@ -51,28 +51,28 @@ def is_hidden(entry: Descriptor) -> bool:
 
 
 def bare(entry: Descriptor) -> Descriptor:
-    """The entry without its name."""
+    """Return the entry without its name."""
     return _annotated(entry, {key: entry.annotations[key] for key in KEPT if key in entry.annotations})
 
 
 def of_image(entries: Iterable[Descriptor], image_id: str) -> Entries:
-    """The entries of one image."""
+    """Return the entries of one image."""
     return tuple(entry for entry in entries if id_of(entry) == image_id)
 
 
 def tags(entries: Iterable[Descriptor]) -> tuple[str, ...]:
-    """The `repository:tag` names among entries, in docker's order."""
+    """Return the `repository:tag` names of entries, in docker's order."""
     names = {name_of(entry) for entry in entries}
     return _sorted(name for name in names if name and not is_digest_name(name))
 
 
 def repo_digests(entries: Iterable[Descriptor]) -> tuple[str, ...]:
-    """The `repository@sha256:…` names among entries, in docker's order."""
+    """Return the `repository@sha256:…` names of entries, in docker's order."""
     return _sorted({name for entry in entries if is_digest_name(name := name_of(entry))})
 
 
 def _sorted(names: Iterable[str]) -> tuple[str, ...]:
-    """By what the short form leaves away, too: `user/app` stands for docker.io/user/app, before library/."""
+    """Sort by the full names: `user/app` is docker.io/user/app."""
     return tuple(sorted(names, key=_full))
 
 
@@ -82,14 +82,14 @@ def _full(name: str) -> str:
 
 
 def children(entries: Iterable[Descriptor], image_id: str) -> tuple[str, ...]:
-    """The ids of the images that were made from this one here."""
+    """Return the ids of the images that were built here from this one."""
     made = [entry for entry in entries if entry.annotations.get(PARENT) == image_id]
     found = {id_of(entry) for entry in made if not is_hidden(entry)}
     return tuple(sorted(found - {image_id}))
 
 
 def parents(entries: Iterable[Descriptor]) -> frozenset[str]:
-    """The ids of all images that have children()."""
+    """Return the ids of all images that have children()."""
     made = [entry for entry in entries if not is_hidden(entry)]
     found = {
         parent for entry in made if (parent := entry.annotations.get(PARENT, id_of(entry))) != id_of(entry)
@@ -98,13 +98,13 @@ def parents(entries: Iterable[Descriptor]) -> frozenset[str]:
 
 
 def parent_of(entries: Iterable[Descriptor], image_id: str) -> str:
-    """The id of the image it was made from here, "" where none is known."""
+    """Return the id of the image that it was built from here, "" if unknown."""
     found = [entry.annotations.get(PARENT, "") for entry in of_image(entries, image_id)]
     return max(found, default="")
 
 
 def made_by(entries: Iterable[Descriptor], parent: str, step: str) -> tuple[str, ...]:
-    """The ids of the images that this build step made from `parent`, the newest entry last."""
+    """Return the ids of the images that this build step made from `parent`, newest last."""
     made = [entry for entry in entries if entry.annotations.get(STEP) == step and not is_hidden(entry)]
     return tuple(id_of(entry) for entry in made if entry.annotations.get(PARENT, "") == parent)
 
@@ -113,11 +113,11 @@ def made_by(entries: Iterable[Descriptor], parent: str, step: str) -> tuple[str,
 
 
 def find(entries: Entries, text: str, where: object = "this store") -> Descriptor:
-    """Find an image by name, id, digest, or the first hex digits of one, in docker's order.
+    """Find an image by name, id, digest, or a prefix of an id or digest, in docker's order.
 
-    ImageNotFoundError, ImageConflictError (several fit), ImageReferenceError (no name at all).
+    Raises ImageNotFoundError, ImageConflictError (ambiguous), ImageReferenceError (not a valid name).
     """
-    found = find_name(entries, text) or _find_digits(entries, text)
+    found = find_name(entries, text) or _find_by_prefix(entries, text)
     if found is None:
         raise ImageNotFoundError(
             f"No such image: {_shown(text)}; it is not in {where}: nn images lists what is, nn pull gets one"
@@ -126,7 +126,7 @@ def find(entries: Entries, text: str, where: object = "this store") -> Descripto
 
 
 def find_name(entries: Entries, text: str) -> Descriptor | None:
-    """Find the entry that has this name (or a repository and a digest that both fit)."""
+    """Find the entry with this name (or with this repository and digest)."""
     if text.startswith("sha256:"):
         return None
     try:
@@ -144,25 +144,25 @@ def find_name(entries: Entries, text: str) -> Descriptor | None:
 
 def _fits_digest(entry: Descriptor, wanted: Reference) -> bool:
     name = name_of(entry)
-    if name == f"{wanted.repository}@{wanted.digest}":  # an index's, where it was pulled through one
+    if name == f"{wanted.repository}@{wanted.digest}":  # the digest of an index, if it was pulled through one
         return True
     if not name or wanted.digest not in (entry.digest, id_of(entry)):
         return False
     return parse_reference(name).repository == wanted.repository
 
 
-def is_digits(entries: Entries, text: str) -> bool:
-    """Say whether `text` finds an image by its digits, not by a name."""
-    return find_name(entries, text) is None and _find_digits(entries, text) is not None
+def is_id_prefix(entries: Entries, text: str) -> bool:
+    """Say whether `text` finds an image by id or digest, not by name."""
+    return find_name(entries, text) is None and _find_by_prefix(entries, text) is not None
 
 
-def _find_digits(entries: Entries, text: str) -> Descriptor | None:
+def _find_by_prefix(entries: Entries, text: str) -> Descriptor | None:
     value = text.removeprefix("sha256:")
     if not value or value.strip("0123456789abcdef"):
         return None
-    whole = len(value) == 64  # containers find by it what was removed under them
+    whole = len(value) == 64  # containers find hidden images by their full id
     visible = [entry for entry in entries if whole or not is_hidden(entry)]
-    found = [one for one in visible if id_of(one).startswith(f"sha256:{value}")] or [
+    found = [entry for entry in visible if id_of(entry).startswith(f"sha256:{value}")] or [
         one for one in visible if one.digest.startswith(f"sha256:{value}")
     ]
     if len({id_of(entry) for entry in found}) > 1:
@@ -171,7 +171,7 @@ def _find_digits(entries: Entries, text: str) -> Descriptor | None:
 
 
 def _order(entry: Descriptor) -> tuple[bool, bool, str]:
-    """Tags before digests before no name at all."""
+    """Tags first, then digests, then entries without a name."""
     name = name_of(entry)
     return not name, is_digest_name(name), name
 
@@ -189,10 +189,10 @@ def _shown(text: str) -> str:
 def add(
     entries: Entries, new: Descriptor, names: Sequence[str], tagged: str = "", *, again: bool = False
 ) -> Entries:
-    """Give an image names; it keeps an entry without any when there are none. Who had a name loses it.
+    """Add an image with these names, or with one nameless entry. Other images lose these names.
 
-    An image that lost its last name this way stays, without one. again: it comes from outside, perhaps once
-    more; a name that it had keeps its time. What it was made from stays known in any case.
+    An image that loses its last name stays, nameless. again: the image was pulled or loaded, perhaps again,
+    so names that it had keep their time. Its recorded parent and build step are kept.
     """
     image_id = id_of(new)
     if not new.annotations.keys() & {PARENT, STEP}:
@@ -212,7 +212,7 @@ def add(
 
 
 def adopt(entries: Entries, image_id: str, parent: str, step: str) -> Entries:
-    """Note what an image was made from, and by which step, where nothing is known of it."""
+    """Record an image's parent and build step, unless they are recorded already."""
     marks = {key: value for key, value in ((PARENT, parent), (STEP, step)) if value}
     return tuple(
         entry
@@ -223,7 +223,7 @@ def adopt(entries: Entries, image_id: str, parent: str, step: str) -> Entries:
 
 
 def _origin(entries: Entries, image_id: str) -> dict[str, str]:
-    """What an image that is here was made from, and by which step."""
+    """Return the annotations of a visible image that record its parent and build step."""
     for entry in of_image(entries, image_id):
         marks = {key: entry.annotations[key] for key in (PARENT, STEP) if key in entry.annotations}
         if marks and not is_hidden(entry):
@@ -232,7 +232,7 @@ def _origin(entries: Entries, image_id: str) -> dict[str, str]:
 
 
 def drop_name(entries: Entries, name: str) -> Entries:
-    """Take a name away; the image stays."""
+    """Remove a name; the image stays."""
     lost = next((entry for entry in entries if name_of(entry) == name), None)
     if lost is None:
         return entries
@@ -244,12 +244,12 @@ def drop_name(entries: Entries, name: str) -> Entries:
 
 
 def drop_image(entries: Entries, image_id: str) -> Entries:
-    """Take an image away, with all its names."""
+    """Remove an image with all its names."""
     return tuple(entry for entry in entries if id_of(entry) != image_id)
 
 
 def hide_image(entries: Entries, image_id: str) -> Entries:
-    """Take an image's names away and hide it; its content is kept."""
+    """Remove an image's names and hide it; its content is kept."""
     mine = of_image(entries, image_id)
     kept = {key: value for key, value in mine[0].annotations.items() if key != REF_NAME}
     return (*drop_image(entries, image_id), _annotated(mine[0], kept | {REMOVED: "1"}))

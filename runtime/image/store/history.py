@@ -1,4 +1,4 @@
-"""How an image came to be: docker's history, newest step first."""
+"""An image's history as docker shows it, newest step first."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MISSING = "<missing>"
 
 
 class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
-    """One step. id: of the image it gave, where that is here, else `<missing>`. size: bytes of its files.
+    """One step. id: of the resulting image if that is in the store, else `<missing>`. size: of its files.
 
     created: RFC 3339 or "". empty: it added no layer.
     """
@@ -32,7 +32,7 @@ class HistoryStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def history(store: ImageStore, image: Image) -> tuple[HistoryStep, ...]:
-    """Return the steps of an image. One without any in its config gets one for each layer."""
+    """Return an image's steps; one per layer if its config has no history."""
     rows = list(image.config.history or ())
     if not rows:
         rows = [HistoryRow(created=image.config.created) for _ in image.layers]
@@ -55,7 +55,7 @@ def _step(row: HistoryRow, size: int) -> HistoryStep:
 
 
 def _with_ids(store: ImageStore, image: Image, steps: list[HistoryStep]) -> list[HistoryStep]:
-    """Follow the images it was made from here, as far as each added one step."""
+    """Add the ids of the images that it was built from here, as far as each added one step."""
     current: Image | None = image
     for number, step in enumerate(steps):
         if current is None:

@@ -1,4 +1,4 @@
-"""A resolved image: its documents, its names, and where its layers lie unpacked."""
+"""A resolved image: its documents, names, and unpacked layers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from runtime.image.store import catalog
 from runtime.image.store.catalog import Entries
 
 MAX_LAYERS = 500
-"""The kernel's overlayfs takes no more (OVL_MAX_STACK)."""
+"""The limit of the kernel's overlayfs (OVL_MAX_STACK)."""
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """A resolved image. `id` is its config's digest (what docker shows), `digest` its manifest's.
 
-    reference: the name it was found under, or its first, or its id when it has none. names: all
-    `repository:tag`; repo_digests: all `repository@sha256:…`. parent: the id of the image it was made from
-    here, or "". `layer_dirs` are in overlay form, lowest first, from the last one that hides all below it.
-    unpacked_size: bytes of the files in its layers. tagged: when it was last named here (RFC 3339, or "").
+    reference: the name it was found by, else its first, else its id. names: all `repository:tag`;
+    repo_digests: all `repository@sha256:…`. parent: the id of the image that it was built from here, or "".
+    `layer_dirs`: in overlay form, lowest first, without those that a higher one hides wholly.
+    unpacked_size: bytes of the files in its layers. tagged: when it was last tagged here (RFC 3339, or "").
     """
 
     reference: str
@@ -42,7 +42,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def execution(self) -> Execution:
-        """What the image asks to be run with."""
+        """The image's settings for running it."""
         return self.config.config or Execution()
 
     @property
@@ -52,7 +52,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_documents(content: LayerStore, entry: Descriptor) -> Documents:
-    """Read and check the documents behind an entry. ImageError: missing, changed or malformed."""
+    """Read and check an entry's manifest and config. ImageError: missing, changed or malformed."""
     where = content.blob_path(entry.digest)
     known = content.documents.get(entry.digest, where)
     if known is not None:
@@ -67,14 +67,14 @@ def read_documents(content: LayerStore, entry: Descriptor) -> Documents:
     except msgspec.MsgspecError as error:
         raise ImageError(f"image {shown} has a malformed document: {error}; import it again") from error
     if len(config.rootfs.diff_ids) != len(manifest.layers):
-        raise ImageError(f"image {shown} names unequal numbers of layers and digests; import it again")
+        raise ImageError(f"image {shown} has unequal numbers of layers and digests; import it again")
     found = Documents(manifest, config)
     content.documents.put(entry.digest, version, config_path, found)
     return found
 
 
 def load_image(content: LayerStore, entries: Entries, entry: Descriptor) -> Image:
-    """Resolve an entry; layers that are not unpacked (any more) are unpacked."""
+    """Resolve an entry; missing layers are unpacked."""
     manifest, config = read_documents(content, entry)
     layers = layers_of(manifest, config)
     unpacked = [content.unpacked(layer) for layer in layers]
@@ -97,7 +97,7 @@ def load_image(content: LayerStore, entries: Entries, entry: Descriptor) -> Imag
 
 
 def used_content(content: LayerStore, entries: Iterable[Descriptor]) -> tuple[set[str], set[str]]:
-    """Return the diff ids and the digests of the blobs that these entries consist of."""
+    """Return the diff ids of the layers and the digests of the blobs that these entries use."""
     layers: set[str] = set()
     blobs: set[str] = set()
     for entry in {one.digest: one for one in entries}.values():
@@ -109,7 +109,7 @@ def used_content(content: LayerStore, entries: Iterable[Descriptor]) -> tuple[se
 
 
 def layers_of(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
-    """The layers that a manifest lists, with their tars' digests from the config."""
+    """Return a manifest's layers, with their tars' digests from the config."""
     pairs = zip(manifest.layers, config.rootfs.diff_ids, strict=True)
     return tuple(
         Layer(digest=blob.digest, size=blob.size, media_type=blob.media_type, diff_id=diff_id)

@@ -42,9 +42,9 @@ _PATIENCE_S = 2.0
 class ImageStore:
     """Images below `root`, which is a valid OCI image layout (skopeo and podman read it).
 
-    Every method leaves the store usable when it fails, also for want of disk space, and several processes may
-    work in one store at once. All block on the disk, and raise ImageError or a subclass. pins: what builds
-    need now; who removes images asks for them.
+    A method that fails, even on a full disk, leaves the store usable, and several processes may use one store
+    at once. All methods block on the disk, and raise ImageError or a subclass. pins: images that builds need
+    now; callers that remove images check them.
     """
 
     def __init__(self, root: Path, limits: UnpackLimits | None = None) -> None:
@@ -54,21 +54,21 @@ class ImageStore:
         self._index = IndexFile(self.content)
         self._lock, self._content_lock = self.root / "lock", self.root / "content.lock"
         self.pins = Pins()
-        self._leftovers = True  # for all we know: a process that was killed may have added content
+        self._leftovers = True  # a killed process may have added content
         self.sweep()
         layout = self.root / "oci-layout"
         if not layout.exists():
             with store_files.scratch_directory(self.content.tmp) as scratch:
                 store_files.write_atomically(layout, b'{"imageLayoutVersion":"1.0.0"}', scratch)
 
-    # ---- in --------------------------------------------------------------------------------------------
+    # ---- adding ----------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def adding(self) -> Iterator[None]:
-        """While held, nobody removes content: what was added has no name yet that would protect it.
+        """Keep everybody from removing content, since added content has no name yet that protects it.
 
-        A pull holds it from its first look for a layer that is here already until add_image(). What a failure
-        leaves goes with the next removal.
+        A pull is inside from its first check for an existing layer until add_image(). The next removal also
+        removes what a failure left.
         """
         with store_files.locked(self._content_lock, shared=True):
             try:
@@ -92,10 +92,9 @@ class ImageStore:
     def create(
         self, reference: str, layers: Sequence[Layer | Path | BinaryIO], config: ImageConfig | None = None
     ) -> Image:
-        """Make an image of `layers` (lowest first; paths and streams are added) and give it a name.
+        """Create a named image from `layers` (lowest first; paths and streams are added first).
 
-        `config` needs no rootfs: it is filled in. Without a `reference` it has no name. An image of that
-        name loses it.
+        config: its rootfs is filled in. reference "": no name. Another image of that name loses it.
         """
         document = config or ImageConfig()
         with self.adding():
@@ -118,10 +117,10 @@ class ImageStore:
         step: str = "",
         holder: Holder | None = None,
     ) -> Image:
-        """Make an image of layers that are here already and the bytes of its config, and give it names.
+        """Create an image with names from layers in the store and the bytes of its config.
 
-        parent: the id of the image it was made from here; step: a digest of the build step that did; holder:
-        who needs the image.
+        parent: the id of the image it was built from here; step: a digest of the build step; holder: pins the
+        image.
         """
         described = Descriptor(media_type=CONFIG, digest=self.content.put_blob(config), size=len(config))
         if holder is not None:
@@ -142,23 +141,22 @@ class ImageStore:
         parent: str = "",
         step: str = "",
     ) -> Image:
-        """Take in an image with its own manifest, byte for byte; its layers are here (content.add_stream).
+        """Add an image with its own manifest, byte for byte; its layers are in the store already.
 
-        names: `repository[:tag]`, none for an image without a name; an image that had one of them loses it.
-        repo_digests: `repository@sha256:…`, where it came from. The digests in the manifest must be those of
-        `config` and `layers`.
+        names: `repository[:tag]`; other images lose these names. repo_digests: `repository@sha256:…`, its
+        origin. The digests in the manifest must be those of `config` and `layers`.
         """
         wanted = [named_reference(name) for name in names] + [
             str(parse_reference(one)) for one in repo_digests
         ]
         if len(layers) > MAX_LAYERS:
             raise ImageError(
-                f"image has {len(layers)} layers; overlayfs takes {MAX_LAYERS}, build it with fewer"
+                f"image has {len(layers)} layers; overlayfs supports {MAX_LAYERS}, build it with fewer"
             )
         with self.adding():
             for layer in layers:
                 if not self.content.has_blob(self.content.at_hand(layer).digest):
-                    raise ImageError(f"layer {layer.digest} is not in {self.root} (any more); add it again")
+                    raise ImageError(f"layer {layer.digest} is not in {self.root} any more; add it again")
             image_id = self.content.put_blob(config)
             digest = self.content.put_blob(manifest)
             marks = {catalog.ID: image_id, catalog.PARENT: parent, catalog.STEP: step}
@@ -170,7 +168,7 @@ class ImageStore:
     # ---- names -----------------------------------------------------------------------------------------
 
     def tag(self, reference: str, name: str) -> Image:
-        """Give an image one more name (`repository[:tag]`); an image that had it loses it."""
+        """Give an image another name (`repository[:tag]`); another image that has it loses it."""
         wanted = named_reference(name)
         with store_files.locked(self._lock):
             entries = self._index.read()
@@ -178,13 +176,13 @@ class ImageStore:
         return self._named(catalog.bare(entry), [wanted])
 
     def adopt(self, image_id: str, parent: str, step: str) -> Image:
-        """Note what an image from elsewhere is made from, and by which build step; return it."""
+        """Record the parent and build step of an image from elsewhere; return it."""
         with store_files.locked(self._lock):
             self._index.write(catalog.adopt(self._index.read(), image_id, parent, step))
         return self.resolve(image_id)
 
     def record_digest(self, reference: str, repository: str) -> Image:
-        """Note that an image is in a registry, by its manifest's digest there: after a push."""
+        """Record that a registry has an image, by its manifest's digest there: after a push."""
         with store_files.locked(self._lock):
             entry = catalog.find(self._index.read(), reference, self.root)
         return self._named(catalog.bare(entry), [f"{parse_reference(repository).repository}@{entry.digest}"])
@@ -198,45 +196,44 @@ class ImageStore:
         chosen = [one for one in found if names and catalog.name_of(one) == names[0]] or found
         return load_image(self.content, entries, chosen[0] if chosen else entry)
 
-    # ---- out -------------------------------------------------------------------------------------------
+    # ---- reading ---------------------------------------------------------------------------------------
 
     def resolve(self, reference: str) -> Image:
-        """Find an image by name, `repository@digest`, id, manifest digest, or the first digits of one.
+        """Find an image by name, `repository@digest`, id, manifest digest, or a prefix of either.
 
-        Raises ImageNotFoundError, ImageConflictError when several fit.
+        Raises ImageNotFoundError, ImageConflictError when it is ambiguous.
         """
         entries = self._index.read()
         return load_image(self.content, entries, catalog.find(entries, reference, self.root))
 
     def find_id(self, reference: str) -> str:
-        """Return the id of an image, without a look at its layers. Raises as resolve()."""
+        """Return the id of an image without loading its layers. Raises as resolve()."""
         return catalog.id_of(catalog.find(self._index.read(), reference, self.root))
 
     def require(self, image_id: str, *, patience_s: float = 60.0) -> None:
-        """Return once no removal is under way; ImageNotFoundError if one has taken the image.
+        """Return once no removal is under way; ImageNotFoundError if one removed the image.
 
-        For who has just become the image's user: removals that begin later hear of that. LockTimeoutError
-        after patience_s.
+        For a new user of the image: later removals see that it is used. LockTimeoutError after patience_s.
         """
         with store_files.locked(self._lock, timeout_s=patience_s):
             self.find_id(image_id)
 
     def is_id(self, text: str) -> bool:
-        """Say whether `text` finds an image by its id, not by a name. ImageConflictError: several fit."""
-        return catalog.is_digits(self._index.read(), text)
+        """Say whether `text` finds an image by id, not by name. ImageConflictError: ambiguous."""
+        return catalog.is_id_prefix(self._index.read(), text)
 
     def made_by(self, parent: str, step: str) -> tuple[str, ...]:
-        """Return the ids of the images that a build step made from the image `parent`, the newest last."""
+        """Return the ids of the images that a build step made from the image `parent`, newest last."""
         return catalog.made_by(self._index.read(), parent, step)
 
-    def owners(self, names: Sequence[str]) -> dict[str, str]:
-        """Return which images have these names (`repository:tag`) now: name → id."""
+    def ids_of(self, names: Sequence[str]) -> dict[str, str]:
+        """Return name → id of the images that have these names (`repository:tag`) now."""
         entries = self._index.read()
         found = {name: catalog.find_name(entries, name) for name in names}
         return {name: catalog.id_of(entry) for name, entry in found.items() if entry is not None}
 
     def list(self) -> Sequence[Image]:
-        """All images, by name: one that has several names comes several times, one without any comes last."""
+        """Return all images sorted by name, once per name; nameless ones come last."""
         entries = self._index.read()
         shown = [
             entry
@@ -252,7 +249,7 @@ class ImageStore:
         *,
         intermediate: bool = False,
     ) -> Sequence[ImageRow]:
-        """One row an image, newest first, as docker's list: those that fit docker's `filters`.
+        """Return one row per image that matches docker's `filters`, newest first.
 
         filters: reference, dangling, label, label!, before, since, until. intermediate: include unnamed
         images that other images were built from.
@@ -260,19 +257,19 @@ class ImageStore:
         return listing.summaries(self.content, self._index.read(), filters or {}, intermediate=intermediate)
 
     def usage(self) -> listing.LayerUsage:
-        """How the disk space of all layers is shared out. Damaged images do not count."""
+        """Return the disk usage of all layers. Damaged images do not count."""
         return listing.usage(self.content, self._index.read())
 
     def manifest(self, image: Image) -> bytes:
-        """The bytes of the image's manifest, as it came or was made."""
+        """Return the bytes of the image's manifest."""
         return self.content.read_blob(image.digest)
 
     def lease(self, image: Image) -> store_files.Lease:
-        """Keep the image's layers from being removed until the lease is closed or this process ends."""
+        """Protect the image's layers from removal until the lease is closed or this process ends."""
         return store_files.Lease(tuple(path.parent for path in image.layer_dirs))
 
     def verify(self, reference: str) -> Image:
-        """Hash every blob and every unpacked layer again; ImageError names the first that changed."""
+        """Hash every blob and unpacked layer again; ImageError names the first that changed."""
         image = self.resolve(reference)
         for layer in image.layers:
             self.content.verify_layer(layer)
@@ -282,17 +279,17 @@ class ImageStore:
         """Write the image's content as one plain directory, as a container would see it."""
         flatten.flatten(self.resolve(reference).layer_dirs, target)
 
-    # ---- away ------------------------------------------------------------------------------------------
+    # ---- removing --------------------------------------------------------------------------------------
 
     def remove(
         self, reference: str, *, force: bool = False, prune: bool = True, used_by: UsedBy | None = None
     ) -> tuple[Removal, ...]:
-        """Remove a name, and with the last one the image and what no other image uses, by docker's rules.
+        """Remove a name by docker's rules; with the last one the image and content that no other image uses.
 
-        used_by: which containers there are; without it leases tell (a running container of this store).
-        prune: unnamed images that it was made from go too. Returns docker's answer, row by row. Raises
-        ImageNotFoundError; ImageConflictError while it is needed. A damaged image goes too; what it consists
-        of cannot be told then, and is left to prune().
+        used_by: the containers of an image; without it, leases show running ones. prune: also remove unnamed
+        images that it was built from. Returns the rows of docker's answer. Raises ImageNotFoundError, and
+        ImageConflictError while it is needed. A damaged image is removed too; its content, which is unknown
+        then, is left to prune().
         """
         with self._alone() as alone, store_files.locked(self._lock):
             entries = self._index.read()
@@ -306,11 +303,11 @@ class ImageStore:
     def prune_images(
         self, filters: Mapping[str, Sequence[str]] | None = None, used_by: UsedBy = removal.nobody
     ) -> tuple[tuple[Removal, ...], int]:
-        """Remove the images that nothing uses and that fit; return docker's answer and the bytes freed.
+        """Remove the unused images that match; return docker's answer and the bytes freed.
 
         filters: dangling (true by default; false takes named ones too), label, label!, until.
         """
-        self._leftovers = True  # who prunes wants all to go that can
+        self._leftovers = True  # a prune removes all it can
         with self._alone() as alone, store_files.locked(self._lock):
             entries = self._index.read()
             chosen = listing.prunable(self.content, entries, filters or {})
@@ -323,9 +320,9 @@ class ImageStore:
     def _carry_out(
         self, before: Entries, plan: removal.RemovalPlan, alone: bool, leased: str
     ) -> tuple[Removal, ...]:
-        """Write the new list, then remove what only images that are gone had.
+        """Write the new list, then remove content that only the removed images used.
 
-        leased: whose removal a lease forbids; "" leaves leased layers to a later removal.
+        leased: the image whose removal a lease forbids; "" leaves leased layers to a later removal.
         """
         left = plan.entries
         gone = [entry for entry in before if catalog.id_of(entry) in plan.gone]
@@ -353,12 +350,12 @@ class ImageStore:
         return (*plan.removals, *(LayerRemoval(deleted=one) for one in loose if one not in held))
 
     def prune(self) -> int:
-        """Remove content without a name (left by failed or killed imports); return how many things went."""
+        """Remove content of no image (left by failed or killed imports); return the number of files."""
         with store_files.locked(self._content_lock), store_files.locked(self._lock):
             return self._collect()
 
     def tidy(self) -> None:
-        """Remove what a failed import has left; a later removal does where this cannot be done now."""
+        """Remove what a failed import left, or leave it to a later removal if the store is busy."""
         self._leftovers = True
         with (
             contextlib.suppress(ImageError),
@@ -382,13 +379,13 @@ class ImageStore:
         return len(loose) + len(loose_blobs)
 
     def sweep(self) -> tuple[Path, ...]:
-        """Remove the half-done work of dead processes; return what was removed."""
+        """Remove the unfinished work of dead processes; return what was removed."""
         self.content.partials.expire()
         return store_files.sweep_scratch(self.content.tmp, self.content.partials.salvage)
 
     @contextlib.contextmanager
     def _alone(self, patience_s: float = _PATIENCE_S) -> Iterator[bool]:
-        """Yield whether nobody is adding content. A long pull must not make a removal wait for its end."""
+        """Yield whether nobody is adding content: a removal must not wait for a long pull to end."""
         with contextlib.ExitStack() as held:
             try:
                 held.enter_context(store_files.locked(self._content_lock, timeout_s=patience_s))

@@ -1,4 +1,4 @@
-"""index.json of a store: read, checked, and replaced as a whole."""
+"""A store's index.json: read, checked, and replaced as a whole."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from runtime.image.store.catalog import Entries
 
 
 class IndexFile:
-    """The list of images in `content`'s directory. Changes are made under the store's lock."""
+    """The list of images in `content`'s directory. Change it under the store's lock."""
 
     def __init__(self, content: LayerStore) -> None:
         self._content = content
@@ -24,8 +24,8 @@ class IndexFile:
         self._known: tuple[tuple[int, ...], Entries] = ((), ())
 
     def read(self) -> Entries:
-        """Return the entries, each with its image's id. A missing file is an empty list."""
-        # Looked at before it is read: what is read may be newer, and is then read again.
+        """Return the entries, each with its image's id; none if the file is missing."""
+        # Taken before the read: if the content is newer than the version, it is read again next time.
         version = self._version()
         if version and self._known[0] == version:
             return self._known[1]
@@ -35,7 +35,7 @@ class IndexFile:
         return entries
 
     def _version(self) -> tuple[int, ...]:
-        """What changes with the file, which is always replaced as a whole."""
+        """Return what identifies the file's content; it is always replaced as a whole."""
         try:
             info = os.stat(self.path)  # noqa: PTH116 - on the start path
         except OSError:
@@ -54,16 +54,16 @@ class IndexFile:
         return tuple(entry if catalog.ID in entry.annotations else self._identified(entry) for entry in found)
 
     def _identified(self, entry: Descriptor) -> Descriptor:
-        """Add the id to an entry that others (skopeo) or an older version of ours wrote."""
+        """Add the id to an entry written by another tool (skopeo) or an older version."""
         try:
             manifest = decode(self._content.read_blob(entry.digest), Manifest)
-        except (ImageError, msgspec.MsgspecError):  # damaged: it can still be listed and removed
+        except (ImageError, msgspec.MsgspecError):  # a damaged image can still be listed and removed
             return entry
         marked = entry.annotations | {catalog.ID: manifest.config.digest}
         return msgspec.structs.replace(entry, annotations=marked)
 
     def write(self, entries: Entries) -> None:
-        """Replace the list; a reader and a crash see the old one or the new one."""
+        """Replace the list; readers, and a crash, see the old or the new one."""
         try:
             self._content.settle()
             with store_files.scratch_directory(self._content.tmp) as scratch:

@@ -1,4 +1,4 @@
-"""The list of images as docker shows it: one row an image, and docker's filters over the rows."""
+"""The list of images as docker shows it, one row per image, and docker's filters."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ PRUNE_FILTERS = frozenset({"dangling", "label", "label!", "until"})
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     """One image in a list. created: Unix seconds (0: unknown). size: bytes of the files in its layers.
 
-    dangling: it has no tag, and no other image was made from it here. intermediate: it has no name at all,
-    and one was.
+    dangling: it has no tag, and no other image was built from it here. intermediate: it has no name at all,
+    and another image was.
     """
 
     id: str
@@ -45,7 +45,7 @@ class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
 def summaries(
     content: LayerStore, entries: Entries, filters: Filters, *, intermediate: bool = False
 ) -> list[ImageRow]:
-    """Return the rows that fit, newest first; without damaged images. ImageReferenceError: wrong filter."""
+    """Return the matching rows, newest first, without damaged images. ImageReferenceError: bad filter."""
     _check_names(filters, LIST_FILTERS)
     rows = _rows(content, entries)
     limits = [
@@ -71,12 +71,12 @@ def _created_of(rows: Sequence[ImageRow], entries: Entries, reference: str) -> f
 
 
 def all_hold(limits: Sequence[tuple[str, float]], created: float) -> bool:
-    """Say whether a time lies before and since all that is asked."""
+    """Say whether a time satisfies all (`before` or `since`, time) limits."""
     return all(created < limit if name == "before" else created > limit for name, limit in limits)
 
 
 def prunable(content: LayerStore, entries: Entries, filters: Filters) -> list[str]:
-    """Return the ids that a prune with `filters` would take, children before their parents."""
+    """Return the ids that a prune with `filters` removes, children before their parents."""
     _check_names(filters, PRUNE_FILTERS)
     only_dangling = _truth(filters.get("dangling", ("true",)))
     rows = [
@@ -91,19 +91,19 @@ def prunable(content: LayerStore, entries: Entries, filters: Filters) -> list[st
 
 
 class LayerUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes of the files in layers. total: each layer once; shared: by image id, of what others have too."""
+    """Bytes of the files in layers. total: each layer once; shared: per image id, of shared layers."""
 
     total: int
     shared: dict[str, int]
 
 
 def disk_usage(content: LayerStore, entries: Entries) -> int:
-    """Return the bytes of the files in all layers that these images use, each layer once."""
+    """Return the bytes of all layers that these images use, each layer once."""
     return usage(content, entries).total
 
 
 def usage(content: LayerStore, entries: Entries) -> LayerUsage:
-    """Return how the disk space of these images' layers is shared out, without damaged images."""
+    """Return the disk usage of these images' layers; damaged images do not count."""
     layers: dict[str, tuple[str, ...]] = {}
     for entry in {catalog.id_of(entry): entry for entry in entries}.values():
         try:
@@ -120,7 +120,7 @@ def usage(content: LayerStore, entries: Entries) -> LayerUsage:
 
 
 def timestamp(text: str) -> float:
-    """Read a time as docker's filters give it: RFC 3339, Unix seconds, or a duration before now (`10m`)."""
+    """Parse a filter's time: RFC 3339, Unix seconds, or a duration before now (`10m`)."""
     try:
         return times.moment_ns(text) / 1e9
     except MalformedError as error:
@@ -130,7 +130,7 @@ def timestamp(text: str) -> float:
 
 
 def seconds_of(text: str) -> float:
-    """Unix seconds of an RFC 3339 time; ValueError when it is none."""
+    """Return the Unix seconds of an RFC 3339 time. Raises ValueError."""
     return times.ns_of(text) / 1e9
 
 
@@ -207,7 +207,7 @@ def _fits(row: ImageRow, filters: Filters) -> bool:
 
 
 def _fits_dangling(row: ImageRow, *, wanted: bool) -> bool:
-    """One that has only the digest it was pulled by is both, as with docker."""
+    """As with docker, an image that has only a digest as its name is both dangling and not."""
     return row.dangling if wanted else bool(row.names or row.repo_digests)
 
 
@@ -224,7 +224,7 @@ def _truth(values: Sequence[str]) -> bool:
 
 
 def _matching_names(row: ImageRow, patterns: Sequence[str]) -> ImageRow | None:
-    """The row with those of its names that fit a pattern, None when none does. No pattern: as it is."""
+    """Return the row with only the names that match a pattern, None if none does. No pattern: the row."""
     if not patterns:
         return row
     names = tuple(name for name in row.names if any(_fits_pattern(name, one) for one in patterns))
@@ -235,7 +235,7 @@ def _matching_names(row: ImageRow, patterns: Sequence[str]) -> ImageRow | None:
 
 
 def _fits_pattern(name: str, pattern: str) -> bool:
-    """Docker matches shell patterns over `repository` or `repository:tag`; a `*` does not cross a `/`."""
+    """Match a shell pattern against `repository` or `repository:tag`; `*` does not match a `/`."""
     reference = parse_reference(name)
     for prefix in ("docker.io/library/", "docker.io/"):
         pattern = pattern.removeprefix(prefix)

@@ -1,4 +1,4 @@
-"""Images that work in progress needs: they stay until it is over, whoever wants them away."""
+"""Pin images that running builds need: nobody removes them meanwhile."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Iterator
 
 
 class Pins:
-    """Image ids that are held, in this process only."""
+    """The pinned image ids of this process."""
 
     def __init__(self) -> None:
         self._held: Counter[str] = Counter()
 
     def __contains__(self, image_id: object) -> bool:
-        """Whether an image is held now."""
+        """Say whether an image is pinned."""
         return image_id in self._held
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[Holder]:
-        """Yield what takes ids; they are let go at the end."""
+        """Yield a Holder; its ids are unpinned at the end."""
         holder = Holder(self._held)
         try:
             yield holder
@@ -28,13 +28,13 @@ class Pins:
 
 
 class Holder:
-    """One piece of work. ids: the images that it holds."""
+    """One user of pins. ids: the images that it pins."""
 
     def __init__(self, held: Counter[str]) -> None:
         self._held = held
         self.ids: list[str] = []
 
     def hold(self, image_id: str) -> None:
-        """Keep an image until the work is over."""
+        """Pin an image until the work is over."""
         self.ids.append(image_id)
         self._held[image_id] += 1

@@ -1,7 +1,8 @@
-"""What docker's `rmi` does to names and images, as a plan. Pure functions.
+"""Plan what docker's `rmi` and `prune` remove. Pure functions.
 
-The rules are docker's: a name goes alone while others are left; the last one takes the image with it, and
-then the unnamed images it was made from; what a container uses stays, unless that is stopped and force given.
+The rules are docker's: an image stays while it has other names; the last one takes the image with it, and the
+unnamed images that it was built from. An image that a container uses stays, unless the container is stopped
+and force is given.
 """
 
 from __future__ import annotations
@@ -17,57 +18,57 @@ from runtime.image.store.catalog import Entries
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One row of docker's answer: a name that was taken away, or an image or layer that is gone."""
+    """One row of docker's answer: a removed name, image or layer."""
 
     untagged: str = msgspec.field(default="", name="Untagged")
     deleted: str = msgspec.field(default="", name="Deleted")
 
 
 class LayerRemoval(Removal, frozen=True, kw_only=True):
-    """The row of a layer, of which no event tells."""
+    """The row of a layer, which causes no event."""
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """A container made from an image."""
+    """A container created from an image."""
 
     container: str
     running: bool
 
 
 UsedBy = Callable[[str], Sequence[Use]]
-"""Answers which containers were made from an image id."""
+"""Returns the containers that were created from an image id."""
 
 
 class RemovalPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """entries: what is left; removals: docker's answer; gone: ids of images without entries now."""
+    """entries: those left; removals: docker's answer; gone: ids of images that have no entry left."""
 
     entries: Entries
     removals: tuple[Removal, ...] = ()
     gone: tuple[str, ...] = ()
 
     def then(self, more: RemovalPlan) -> RemovalPlan:
-        """Return both as one; `more` was planned on what this leaves."""
+        """Combine with a plan that was made on the entries that this one leaves."""
         return RemovalPlan(
             entries=more.entries, removals=self.removals + more.removals, gone=self.gone + more.gone
         )
 
 
 def nobody(image_id: str) -> Sequence[Use]:
-    """No image is used."""
+    """Return no users."""
     return ()
 
 
 def plan_removal(
     entries: Entries, text: str, *, force: bool = False, prune: bool = True, used_by: UsedBy = nobody
 ) -> RemovalPlan:
-    """Plan `rmi text`. prune: with the unnamed images that it was made from.
+    """Plan `rmi text`. prune: include the unnamed images that it was built from.
 
     Raises ImageNotFoundError, and ImageConflictError while containers or images need it.
     """
     image_id = catalog.id_of(catalog.find(entries, text))
     refs = catalog.of_image(entries, image_id)
     plan = RemovalPlan(entries=entries)
-    if catalog.is_digits(entries, text):
+    if catalog.is_id_prefix(entries, text):
         if _is_single(refs):
             _check(entries, image_id, force=force, named=False, used_by=used_by)
         return _delete(
@@ -90,7 +91,7 @@ def plan_removal(
 
 
 def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> RemovalPlan:
-    """Plan the removal of all these images that no container uses; one that others need loses its names."""
+    """Plan the removal of those of these images that no container uses; parents only lose their names."""
     plan = RemovalPlan(entries=entries)
     for image_id in image_ids:
         if not catalog.of_image(plan.entries, image_id) or used_by(image_id):
@@ -104,7 +105,7 @@ def plan_prune(entries: Entries, image_ids: Sequence[str], used_by: UsedBy) -> R
 
 
 def drop_unused(entries: Entries, used_by: UsedBy) -> RemovalPlan:
-    """Plan the end of removed images whose last container is gone."""
+    """Plan the removal of hidden images whose last container is gone."""
     plan = RemovalPlan(entries=entries)
     for entry in entries:
         image_id = catalog.id_of(entry)
@@ -127,7 +128,7 @@ def _untag(plan: RemovalPlan, name: str) -> RemovalPlan:
 
 
 def _untag_digests(plan: RemovalPlan, image_id: str, repository: str) -> RemovalPlan:
-    """Once a repository has no tag of the image left, its digests say nothing more."""
+    """Remove a repository's digests of an image once none of its tags is left."""
     names = [catalog.name_of(entry) for entry in catalog.of_image(plan.entries, image_id)]
     same = [name for name in names if name and parse_reference(name).repository == repository]
     if all(catalog.is_digest_name(name) for name in same):
@@ -139,7 +140,7 @@ def _untag_digests(plan: RemovalPlan, image_id: str, repository: str) -> Removal
 def _delete(
     plan: RemovalPlan, image_id: str, *, force: bool, prune: bool, quiet: bool, named: bool, used_by: UsedBy
 ) -> RemovalPlan:
-    """Delete an image and, with `prune`, its unnamed parents. quiet: what cannot go stays, no error."""
+    """Delete an image and, with `prune`, its unnamed parents. quiet: no error for an image that must stay."""
     try:
         _check(plan.entries, image_id, force=force, named=named, used_by=used_by)
     except ImageConflictError:
@@ -148,7 +149,7 @@ def _delete(
             return plan
         raise
     parent = catalog.parent_of(plan.entries, image_id)
-    if used_by(image_id):  # stopped containers, and force was given: they can still be started
+    if used_by(image_id):  # force was given, and its stopped containers must still start
         rows = _rows(plan.entries, image_id)
         plan = msgspec.structs.replace(
             plan, entries=catalog.hide_image(plan.entries, image_id), removals=(*plan.removals, *rows)
@@ -181,14 +182,14 @@ def _names(entries: Entries, image_id: str) -> tuple[str, ...]:
 
 
 def _is_single(refs: Entries) -> bool:
-    """Say whether all names are one: one tag at most, and digests of its repository."""
+    """Say whether an image has one tag at most, and digests of that repository only."""
     names = [parse_reference(catalog.name_of(entry)) for entry in refs if catalog.name_of(entry)]
     tagged = [name for name in names if not name.digest]
     return len(tagged) <= 1 and len({name.repository for name in names}) <= 1
 
 
 def _check(entries: Entries, image_id: str, *, force: bool, named: bool, used_by: UsedBy) -> None:
-    """Raise when an image may not go. named: several repositories have names for it."""
+    """Raise when an image must stay. named: it has names in several repositories."""
     users = used_by(image_id)
     running = [user for user in users if user.running]
     if catalog.children(entries, image_id):

@@ -123,7 +123,7 @@ def test_a_busy_token_server_is_asked_again(fake, client, store):
             403,
             b"no way",
             "denied: requested access to the resource is denied; "
-            'error parsing HTTP 403 response body: no JSON: "no way"',
+            'error parsing HTTP 403 response body: not JSON: "no way"',
         ),
         (403, b'[{"a": 1}]', "denied: requested access to the resource is denied"),
         (
@@ -269,7 +269,7 @@ def test_an_authority_is_asked_for_even_on_loopback_once_it_is_there(secure, sto
     assert RegistryClient(RegistryOptions(certs=())).pull(store, secure.name()).new
     (tmp_path / secure.host).mkdir()
     (tmp_path / secure.host / "ca.crt").write_text("nonsense")
-    with pytest.raises(RegistryError, match="PEM form"):
+    with pytest.raises(RegistryError, match=r"certificate .*ca\.crt"):
         RegistryClient(RegistryOptions(certs=(tmp_path,))).pull(store, secure.name())
 
 

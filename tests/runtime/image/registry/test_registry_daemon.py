@@ -236,8 +236,8 @@ def test_who_is_hostile_is_refused_and_the_daemon_goes_on(daemon: Daemon, fake: 
     before = set((daemon.root / "images").rglob("*"))
     for name, words in (
         (fake.name("bomb"), "refused as a bomb"),
-        (fake.name("many"), "layers; overlayfs takes"),
-        (fake.name("away"), "that is no web address; refused"),
+        (fake.name("many"), "layers; overlayfs supports"),
+        (fake.name("away"), "not an HTTP URL; refused"),
         (f"{fake.host}/wrong:1", f"layer verification failed for digest {layer['digest']}"),
         (f"{fake.host}/../../etc:1", "invalid reference format"),
     ):

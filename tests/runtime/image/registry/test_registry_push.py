@@ -222,7 +222,7 @@ def _upload(handler, location):
 def test_an_upload_to_where_we_do_not_go(fake, client, local, layers, location):
     uploading(fake, location)
     local.create(fake.name(), layers)
-    with pytest.raises((RedirectRefusedError, RegistryError), match=r"refused|where to upload"):
+    with pytest.raises((RedirectRefusedError, RegistryError), match=r"refused|no upload location"):
         client.push(local, fake.name())
 
 
@@ -263,7 +263,7 @@ def test_a_registry_that_changes_the_manifest(fake, client, local, layers):
 
     fake.gate = gate
     local.create(fake.name(), layers)
-    with pytest.raises(RegistryError, match="its copy cannot be trusted"):
+    with pytest.raises(RegistryError, match="do not trust its copy"):
         client.push(local, fake.name())
     assert local.resolve(fake.name()).repo_digests == ()
 
@@ -278,5 +278,5 @@ def test_a_registry_that_takes_nothing(fake, local, layers):
 
     fake.gate = gate
     local.create(fake.name(), layers)
-    with pytest.raises(RegistryError, match="takes no more than"):
+    with pytest.raises(RegistryError, match="accepts only"):
         RegistryClient(RegistryOptions(attempts=2)).push(local, fake.name())

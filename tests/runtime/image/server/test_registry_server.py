@@ -14,13 +14,16 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.image.documents import DOCKER_MANIFEST
+from runtime.image.documents import INDEX as OCI_INDEX
+from runtime.image.documents import MANIFEST as OCI_MANIFEST
 from runtime.image.server import blob_routes, identifiers
 from runtime.image.server.app import RegistryServer, make_runner, parse
 from runtime.image.server.collect import collect
 from runtime.image.server.faults import FaultError
-from runtime.image.server.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, read_manifest
+from runtime.image.server.manifests import read_manifest
 from runtime.image.server.registry_store import RegistryStore
-from runtime.image.server.serve import held
+from runtime.image.server.serve import exclusive
 from runtime.image.server.uploads import Uploads
 
 REPO = "some/repo"
@@ -555,7 +558,11 @@ def test_a_read_only_registry_only_gives(tmp_path):
 def test_one_process_a_directory(tmp_path):
     from runtime.image.errors import ImageError
 
-    with held(tmp_path), pytest.raises(ImageError, match="served by another process"), held(tmp_path):
+    with (
+        exclusive(tmp_path),
+        pytest.raises(ImageError, match="served by another process"),
+        exclusive(tmp_path),
+    ):
         pass
 
 

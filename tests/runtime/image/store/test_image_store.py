@@ -120,7 +120,7 @@ def test_of_a_removed_image_nothing_is_remembered(store: ImageStore) -> None:
         two_layers(store, f"app{number}")
         store.resolve(f"app{number}")
         store.remove(f"app{number}")
-    assert not store.content.documents._known
+    assert not store.content.documents._cached
 
 
 def test_a_leased_image_is_not_removed(store: ImageStore) -> None:
