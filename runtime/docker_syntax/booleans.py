@@ -1,4 +1,4 @@
-"""Words for true and false: of flags and options (Go's), of filters, and of an API's query, which differ."""
+"""Words for true and false, which differ between flags and options (Go's), filters, and API queries."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -15,14 +15,14 @@ _QUERY_FALSE = frozenset({"", "0", "no", "false", "none"})
 
 
 def parse(text: str) -> bool:
-    """Read the value of a flag, a log option, a driver option. Raises MalformedError in Go's words."""
+    """Parse a flag, log option or driver option. Raises MalformedError in Go's words."""
     if text not in _WORDS:
         raise MalformedError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
     return _WORDS[text]
 
 
 def of_filter(name: str, values: "Iterable[str]") -> bool:
-    """Read all values of one filter (`dangling=true`), which knows fewer words. Raises MalformedError."""
+    """Parse all values of a filter (`dangling=true`), which allows fewer words. Raises MalformedError."""
     given = tuple(values)
     found = {_WORDS[word] if word in _OF_FILTERS else None for word in given}
     if found not in ({True}, {False}):
@@ -31,5 +31,5 @@ def of_filter(name: str, values: "Iterable[str]") -> bool:
 
 
 def of_query(text: str) -> bool:
-    """Read a parameter of the API's URLs: all is true but for a few words."""
+    """Parse a query parameter of the API: everything is true except a few words."""
     return text.strip().lower() not in _QUERY_FALSE

@@ -1,4 +1,4 @@
-"""The keys that let go of a terminal: how they are written and how they are found in what is typed."""
+"""The keys that detach from a terminal: parse them, and find them in the input."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -21,14 +21,14 @@ def parse(text: str) -> bytes:
 
 
 class KeyMatcher:
-    """Finds the keys in input that comes in any pieces. What may be their beginning is held back."""
+    """Finds the keys in input that arrives in pieces. A possible beginning of them is held back."""
 
     def __init__(self, keys: bytes) -> None:
         self._keys = keys
         self._held = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bool]:
-        """Return what to pass on, and whether the keys came directly after it."""
+        """Return the bytes to pass on, and whether the keys followed them."""
         if not self._held and self._keys[0] not in data:
             return data, False
         joined = self._keys[: self._held] + data
@@ -41,6 +41,6 @@ class KeyMatcher:
         return joined[: len(joined) - self._held], False
 
     def flush(self) -> bytes:
-        """Return what is held back: no more comes."""
+        """Return the bytes held back, at the end of the input."""
         held, self._held = self._keys[: self._held], 0
         return held

@@ -1,4 +1,4 @@
-"""Durations: as Go writes them (`1m30s`, `500ms`), and in the words of `docker ps` (`2 minutes`)."""
+"""Durations as Go writes them (`1m30s`, `500ms`), and in the words of `docker ps` (`2 minutes`)."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -13,11 +13,11 @@ _UNITS = {
     "h": 3600 * 10**9,
 }
 _LONG = ((24 * 7 * 2, 24, "days"), (24 * 30 * 2, 24 * 7, "weeks"), (24 * 365 * 2, 24 * 30, "months"))
-"""Below so many hours → in units of so many hours."""
+"""(below so many hours, hours per unit, unit)."""
 
 
 def parse(text: str) -> int:
-    """Return ns, negative ones too. Raises MalformedError in the words of Go's time.ParseDuration."""
+    """Return ns, possibly negative. Raises MalformedError in the words of Go's time.ParseDuration."""
     rest = text[1:] if text[:1] in ("+", "-") else text
     if rest == "0":
         return 0

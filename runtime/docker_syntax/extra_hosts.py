@@ -1,4 +1,4 @@
-"""Lines of /etc/hosts: `NAME:ADDRESS` in the API, or `NAME=ADDRESS`; IPv6 in brackets or bare."""
+"""Extra lines of /etc/hosts, `NAME:ADDRESS` or `NAME=ADDRESS`; IPv6 with or without brackets."""
 
 import _socket
 
@@ -22,6 +22,6 @@ def parse(text: str) -> tuple[str, str]:
 def _is_address(text: str) -> bool:
     try:
         _socket.inet_pton(_socket.AF_INET6 if ":" in text else _socket.AF_INET, text)
-    except (OSError, ValueError):  # the latter for a NUL, or letters that are not ASCII
+    except (OSError, ValueError):  # ValueError: a NUL, or not ASCII
         return False
     return True

@@ -1,6 +1,6 @@
-"""Frames of a stream: an 8 byte head (kind, three zeros, length big-endian), then as many bytes.
+"""Frames of a stream: a head of 8 bytes (kind, three zeros, length in big-endian), then the payload.
 
-The first three kinds are Docker's (attach, exec, logs); `POST /nn/run` has all, see
+The first three kinds are Docker's (attach, exec, logs); `POST /nn/run` uses all, see
 runtime.cli.connection.run_exchange.
 """
 

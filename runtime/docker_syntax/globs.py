@@ -1,4 +1,4 @@
-"""Shell patterns as Go's filepath.Match reads them: `*`, `?`, `[a-z]`, `[^a]`, a backslash before any letter.
+"""Shell patterns of Go's filepath.Match: `*`, `?`, `[a-z]`, `[^a]`, and a backslash before any letter.
 
 https://pkg.go.dev/path/filepath#Match
 """
@@ -11,14 +11,14 @@ from runtime.docker_syntax import MalformedError
 
 
 def is_pattern(text: str) -> bool:
-    """Say whether a text is more than a name with escaped letters in it."""
+    """Say whether a text has wildcards, and not only escaped letters."""
     return any(letter in re.sub(r"(?s)\\.", "", text) for letter in "*?[")
 
 
 def expression(pattern: str) -> str:
-    """Return the regular expression to match a whole path with. Raises MalformedError in Go's words.
+    """Return a regular expression that matches a whole path. Raises MalformedError in Go's words.
 
-    `*` and `?` do not cross a `/`, a class may.
+    `*` and `?` do not match a `/`, a class may.
     """
     out, at = [], 0
     while at < len(pattern):
@@ -37,7 +37,7 @@ def expression(pattern: str) -> str:
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
-    """Read what stands behind a `[`; return it as an expression, and the place after its `]`."""
+    """Parse a class after its `[`; return its expression, and the place after its `]`."""
     negated = pattern.startswith("^", at)
     at += negated
     ranges: list[tuple[str, str]] = []
@@ -48,13 +48,13 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
             high, at = _bound(pattern, at + 1)
         ranges.append((low, high))
     inside = "".join(f"{re.escape(low)}-{re.escape(high)}" for low, high in ranges if low <= high)
-    if not inside:  # each range goes downwards, and so fits nothing
+    if not inside:  # all ranges are reversed, so nothing matches
         return "." if negated else "(?!)", at + 1
     return f"[{'^' if negated else ''}{inside}]", at + 1
 
 
 def _bound(pattern: str, at: int) -> tuple[str, int]:
-    """Read one end of a range, after which more must stand."""
+    """Parse one end of a range, which must not end the pattern."""
     letter, after = _letter(pattern, at)
     if pattern[at] in "-]" or after == len(pattern):
         raise _malformed(pattern)

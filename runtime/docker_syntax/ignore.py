@@ -1,7 +1,7 @@
-"""`.dockerignore` as moby/patternmatcher reads it, in its odd cases too: both sides must drop the same files.
+"""`.dockerignore` as moby/patternmatcher reads it, odd cases included, so that the same files are left out.
 
-The last pattern that fits decides; `!` takes back; `**` crosses directories; what fits a directory fits all
-below it. Unlike there, a backslash before a letter always stands for the letter (`\\d` is `d`, not a digit).
+The last matching pattern decides; `!` re-includes; `**` matches any directories; a match of a directory also
+matches everything below it. Unlike there, a backslash before a letter always means the letter (`\\d` is `d`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from runtime.docker_syntax import MalformedError, globs
 
 Fits = tuple[bool, ...]
-"""Which patterns fit a path, or a directory above it."""
+"""For each pattern, whether it matches a path or a directory above it."""
 
 
 class Pattern(NamedTuple):
@@ -26,7 +26,7 @@ class Pattern(NamedTuple):
 
 
 def read(text: str) -> list[str]:
-    """Return the patterns of a file. A `#` is a comment's only as a line's first letter."""
+    """Return a file's patterns. A `#` starts a comment only as the first letter of a line."""
     found = []
     for line in text.removeprefix("\ufeff").split("\n"):
         pattern = line.strip()
@@ -40,7 +40,7 @@ def read(text: str) -> list[str]:
 
 
 class Ignored:
-    """Says which paths, relative and with slashes, are left out. Raises MalformedError for wrong patterns."""
+    """Decides which relative paths are left out. Raises MalformedError for invalid patterns."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._patterns = tuple(_parse(one) for one in patterns if one.strip())
@@ -50,10 +50,10 @@ class Ignored:
         return self.judge(path)[0]
 
     def judge(self, path: str, above: Fits | None = None) -> tuple[bool, Fits]:
-        """Say whether a path is left out, and by what; above: what this returned for its directory.
+        """Say whether a path is left out, and which patterns match. above: the matches of its directory.
 
-        A pattern is tried only where it could change the answer, so that one which did not count for a
-        directory does not count below it either (`d/x`, `!d`: d/x is left out).
+        A pattern is tried only where it could change the answer; one that did not count for a directory does
+        not count below it either (`d/x`, `!d`: d/x is left out).
         """
         ignored, found = False, []
         places = (path, *_parents(path)) if above is None else (path,)
@@ -67,7 +67,7 @@ class Ignored:
         return ignored, tuple(found)
 
     def may_hold(self, directory: str) -> bool:
-        """Say whether a directory that is left out is looked through: a `!` names something below it."""
+        """Say whether a directory that is left out must be searched, since a `!` names a path below it."""
         return any(one.negated and f"{one.text}/".startswith(f"{directory}/") for one in self._patterns)
 
 
@@ -82,17 +82,17 @@ def _parse(text: str) -> Pattern:
     if cleaned == "!":
         raise MalformedError('illegal exclusion pattern: "!"')
     bare = cleaned.removeprefix("!")
-    globs.expression(bare)  # its rules for what is well-formed, not its meaning
+    globs.expression(bare)  # only to check that it is well-formed
     return Pattern(bare, bare != cleaned, _matcher(bare))
 
 
 def _clean(path: str) -> str:
-    """Shorten a path as Go's filepath.Clean does; normpath() keeps two slashes in front."""
+    """Clean a path as Go's filepath.Clean does; normpath() keeps two leading slashes."""
     return re.sub("^//+", "/", posixpath.normpath(path))
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return what says whether a pattern fits a path."""
+    """Return a function that says whether a path matches."""
     kind, regex = _translate(pattern)
     if kind == "exact":
         return pattern.__eq__
@@ -108,7 +108,7 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 
 
 def _translate(pattern: str) -> tuple[str, str]:
-    """Return how a pattern is matched, and as which regular expression."""
+    """Return how to match a pattern, and its regular expression."""
     kind, out, at = "exact", [], 0
     while at < len(pattern):
         start, letter = at, pattern[at]
@@ -132,7 +132,7 @@ def _translate(pattern: str) -> tuple[str, str]:
 
 
 def _for_python(regex: str) -> str:
-    """Escape, within classes, what means something to Python and nothing to Go."""
+    """Escape, within classes, characters that are special in Python but not in Go."""
     out, at, inside = [], 0, False
     while at < len(regex):
         letter, size = regex[at], 2 if regex[at] == "\\" else 1

@@ -1,4 +1,4 @@
-"""A container's log driver and its options: `max-size=10m`, `max-file=3`, `labels-regex=^app`."""
+"""Log drivers and their options: `max-size=10m`, `max-file=3`, `labels-regex=^app`."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from runtime.docker_syntax import MalformedError, booleans, sizes
 DRIVERS = ("json-file", "local", "none")
 _KNOWN = frozenset({"max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex", "tag"})
 _OF_ALL = frozenset({"mode", "max-buffer-size"})
-"""Options that dockerd itself reads, whatever the driver."""
+"""Options of all drivers."""
 _DEFAULTS = {"json-file": ("-1", "1"), "local": ("20m", "5")}
 _WORDS = {"json-file": "json-file log driver", "local": "log driver local"}
 
 
 class LogOptions(NamedTuple):
-    """When a log goes on in a new file: max_bytes a file (0: never), max_files in all."""
+    """Log rotation: bytes per file (0: no rotation), and number of files."""
 
     max_bytes: int = 0
     max_files: int = 1
 
 
 def parse(driver: str, given: Mapping[str, str]) -> LogOptions | None:
-    """Return what a container's log is to be, None for none. driver "": json-file. Raises MalformedError."""
+    """Return a container's log options, None without a log. driver "": json-file. Raises MalformedError."""
     return _parse(driver or "json-file", tuple(given.items()))
 
 
 @functools.lru_cache(maxsize=64)
 def _parse(driver: str, items: tuple[tuple[str, str], ...]) -> LogOptions | None:
     given = dict(items)
-    if driver == "none":  # its options mean nothing, to dockerd as well
+    if driver == "none":  # like dockerd, ignore its options
         return None
     _check_buffer(given)
     if driver not in DRIVERS:
@@ -70,7 +70,7 @@ def _check_pattern(name: str, text: str) -> None:
 
 
 def _bytes(text: str) -> int:
-    """Read max-size. -1, which Docker's documents give as the default, is no limit; dockerd refuses it."""
+    """Parse max-size. -1 means no limit: it is the documented default, although dockerd refuses it."""
     if text == "-1":
         return 0
     size = sizes.parse(text, sizes.DECIMAL)

@@ -1,4 +1,4 @@
-"""Words of mounts: how they propagate, and the options of a tmpfs (`size=64m,mode=1777`)."""
+"""Propagation modes of mounts, and the options of a tmpfs (`size=64m,mode=1777`)."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -8,14 +8,14 @@ _OPPOSITES = {
     "dev": "nodev", "nodev": "dev", "sync": "async", "async": "sync", "atime": "noatime", "noatime": "atime",
     "relatime": "strictatime", "strictatime": "relatime", "diratime": "nodiratime", "nodiratime": "diratime",
 }  # fmt: skip
-"""Flag → the one it overrides."""
+"""Flag → the flag that it overrides."""
 _COUNTS, _NUMBERS = ("size", "nr_inodes", "nr_blocks"), ("uid", "gid")
 
 
 def tmpfs_options(text: str) -> tuple[str, ...]:
     """Return the mount options of `--tmpfs PATH:text`: docker's defaults, overridden.
 
-    Raises MalformedError for one that the kernel would not take, tmpfs(5).
+    Raises MalformedError for options that the kernel would refuse, see tmpfs(5).
     """
     chosen = dict.fromkeys(("nosuid", "nodev", "noexec"))
     unknown = []
@@ -36,7 +36,7 @@ def tmpfs_options(text: str) -> tuple[str, ...]:
 
 
 def _is_usable(name: str, value: str) -> bool:
-    """Say whether the kernel reads a value as that of an option."""
+    """Say whether the kernel accepts an option's value."""
     if name == "mode":
         return _is_number(value, 8)
     if name in _NUMBERS:
@@ -48,7 +48,7 @@ def _is_usable(name: str, value: str) -> bool:
 
 
 def _is_number(text: str, base: int = 0) -> bool:
-    """Say whether it is a number. base 0: 0x10 and 010 count as in C."""
+    """Say whether a text is a number. base 0: 0x10 and 010 as in C."""
     lower = text.lower()
     base = base or (16 if lower.startswith("0x") else 8 if lower.startswith("0") else 10)
     try:

@@ -1,4 +1,4 @@
-"""Ports of a container and of the host: `80`, `53/udp`, `8000-8010/tcp`."""
+"""Ports of containers and hosts: `80`, `53/udp`, `8000-8010/tcp`."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -16,7 +16,7 @@ def parse(text: str) -> tuple[int, int, str]:
 
 
 def range_of(places: str, text: str = "") -> tuple[int, int]:
-    """Return the ends of `80` or `80-90`; text: what it is a part of. Raises MalformedError."""
+    """Return the ends of `80` or `80-90`. text: the whole specification, for the error MalformedError."""
     first, dash, last = places.partition("-")
     ends = (first, last if dash else first)
     if not all(end.isascii() and end.isdecimal() and len(end) < 6 for end in ends):

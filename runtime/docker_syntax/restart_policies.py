@@ -1,4 +1,4 @@
-"""When a container is started again: `no`, `always`, `unless-stopped`, `on-failure:3`."""
+"""Restart policies: `no`, `always`, `unless-stopped`, `on-failure:3`."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -6,7 +6,7 @@ NAMES = ("no", "always", "unless-stopped", "on-failure")
 
 
 def parse(text: str) -> tuple[str, int]:
-    """Return name and most tries, 0 for any number. Raises MalformedError in docker's words."""
+    """Return name and maximum retries, 0 for no limit. Raises MalformedError in docker's words."""
     name, _, count = text.partition(":")
     digits = count.removeprefix("-")
     if count and not (digits.isascii() and digits.isdecimal()):
@@ -17,7 +17,7 @@ def parse(text: str) -> tuple[str, int]:
 
 
 def check(name: str, count: int) -> None:
-    """Raise MalformedError, in dockerd's words, for a policy that there is not; "" is `no`."""
+    """Raise MalformedError, in dockerd's words, for an invalid policy; "" is `no`."""
     if name and name not in NAMES:
         raise MalformedError(
             f"invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or "

@@ -1,21 +1,21 @@
-"""Sizes as go-units reads them: `512m`, `1.5GiB`, `10 kB`, `4096`; a unit's case does not matter."""
+"""Sizes as in go-units: `512m`, `1.5GiB`, `10 kB`, `4096`; units are case-insensitive."""
 
 from runtime.docker_syntax import MalformedError
 
 BINARY, DECIMAL = 1024, 1000
-"""What `k` stands for: 1024 in memory and disks, 1000 in log files."""
+"""The value of `k`: 1024 for memory and disks, 1000 for log files."""
 _POWERS = ("b", "k", "m", "g", "t", "p")
 
 
 def parse(text: str, base: int = BINARY) -> int:
-    """Return bytes, 0 or more and below 2^63. Raises MalformedError in docker's words."""
+    """Return bytes, from 0 to below 2^63. Raises MalformedError in docker's words."""
     number, space, unit = text.partition(" ")
     if not space:
         number = text.rstrip("".join(set(text) - set("0123456789.")))
         unit = text[len(number) :]
     unit = unit.lower()
     power = unit[:1] or "b"
-    plain = set(number) <= set("0123456789.eE+-")  # float() knows more forms than a size has
+    plain = set(number) <= set("0123456789.eE+-")  # float() accepts more forms
     try:
         value = float(number if plain else "") * base ** _POWERS.index(power)
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""Kernel parameters (`net.core.somaxconn`) that are a container's own. namespaces(7), and runc's list."""
+"""Kernel parameters (`net.core.somaxconn`) that are namespaced: namespaces(7), and runc's list."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +11,7 @@ _IPC = frozenset(
 
 
 def namespace_of(name: str) -> "Literal['network', 'ipc', 'uts'] | None":
-    """Return which namespace has a parameter of its own, None for one that all containers share."""
+    """Return the namespace type that has its own value of a parameter, None if it is global."""
     if name.startswith("net."):
         return "network"
     if name in _IPC or name.startswith("fs.mqueue."):

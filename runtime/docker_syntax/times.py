@@ -1,4 +1,4 @@
-"""Moments: RFC 3339 with nanoseconds, and what `--since`, `--until` and the filter `until` take besides."""
+"""Points in time: RFC 3339 with nanoseconds, and the other forms of `--since`, `--until` and filters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from runtime.docker_syntax import MalformedError, durations
 
 NEVER = "0001-01-01T00:00:00Z"
-"""How Go writes a time that is not set."""
+"""Go's zero time."""
 _FORM = re.compile(
     r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d(?::\d\d(?::\d\d)?)?)(?:[.,](\d{1,9})\d*)?)?\s*([Zz]|[+-]\d\d:?\d\d)?",
     re.ASCII,
@@ -25,7 +25,7 @@ def text_of(time_ns: int) -> str:
 def ns_of(text: str) -> int:
     """Return ns since 1970 of an RFC 3339 time. Raises MalformedError.
 
-    A date, an hour or a minute will do; without a zone it is ours, as docker has it.
+    The time may end after the date, hour or minute; as in docker, it is local without a zone.
     """
     found = _FORM.fullmatch(text)
     if not found:
@@ -40,7 +40,7 @@ def ns_of(text: str) -> int:
 
 
 def moment_ns(text: str, now_ns: int | None = None) -> int:
-    """Return ns since 1970 of seconds since then, of a duration ago, or of a time. Raises MalformedError."""
+    """Return ns since 1970 of Unix seconds, a duration before now, or a time. Raises MalformedError."""
     if re.fullmatch(r"-?\d{1,18}(\.\d*)?", text, re.ASCII):
         whole, _, fraction = text.partition(".")
         return int(whole) * 1_000_000_000 + int(fraction[:9].ljust(9, "0"))

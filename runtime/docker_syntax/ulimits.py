@@ -1,4 +1,4 @@
-"""Limits of resources, as in `nofile=1024:2048`."""
+"""Resource limits, as in `nofile=1024:2048`."""
 
 from runtime.docker_syntax import MalformedError
 
@@ -6,11 +6,11 @@ NAMES = frozenset(
     ("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
      "rtprio", "rttime", "sigpending", "stack")
 )  # fmt: skip
-"""Docker's names: the kernel's in small letters, without RLIMIT_."""
+"""Docker's names: the kernel's in lower case, without RLIMIT_."""
 
 
 def parse(text: str) -> tuple[str, int, int]:
-    """Return name, soft and hard limit, which is the soft one where it is not given; -1 is no limit.
+    """Return name, soft and hard limit (by default the soft one); -1 means no limit.
 
     Raises MalformedError.
     """
@@ -31,7 +31,7 @@ def _number(text: str) -> int:
 
 
 def check(name: str, soft: int, hard: int) -> None:
-    """Raise MalformedError for a limit that cannot be set."""
+    """Raise MalformedError for an invalid limit."""
     if name not in NAMES:
         raise MalformedError(f"invalid ulimit type: {name}")
     if min(soft, hard) < -1:

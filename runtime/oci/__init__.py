@@ -1,1 +1,1 @@
-"""OCI runtime-spec → a cached plan of system calls."""
+"""Turn an OCI runtime-spec into a cached plan of system calls."""

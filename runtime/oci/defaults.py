@@ -1,4 +1,4 @@
-"""What a container gets when nothing else is said: Docker's mounts, masks and namespaces."""
+"""A container's defaults: Docker's mounts, masks and namespaces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MOUNTS = (
 
 
 def mounts(shm_bytes: int | None = None, *, sys_writable: bool = False) -> tuple[Mount, ...]:
-    """Return MOUNTS with a /dev/shm of another size, or a /sys that can be written."""
+    """Return MOUNTS with another size of /dev/shm, or with a writable /sys."""
     if shm_bytes is None and not sys_writable:
         return MOUNTS
     found = []
@@ -51,6 +51,6 @@ def mounts(shm_bytes: int | None = None, *, sys_writable: bool = False) -> tuple
 
 
 NAMESPACES: tuple[NamespaceType, ...] = ("pid", "mount", "uts", "ipc", "network", "cgroup")
-"""What Docker makes. `user` and `time` are there to be asked for."""
+"""Docker's namespaces. `user` and `time` only on request."""
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

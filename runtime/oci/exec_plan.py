@@ -1,4 +1,4 @@
-"""The tape of a program that joins a running container: its namespaces, cgroup, rights and filter."""
+"""The plan of an exec: join a running container's namespaces and cgroups, drop privileges, execute."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from runtime.spawn.tape import Slot, Tape
 
 
 class ExecShape(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides the steps of an exec. `run` without args and env: those are slots.
+    """Everything that decides the steps of an exec. `run` has no args and env, which are slots.
 
-    namespaces: what the container has of its own, joined through the pidfd in slot `target`; the pid
-    namespace is not among the steps: the parent's thread has to enter it before the clone.
+    namespaces: the container's own, joined through the pidfd in slot `target`. The pid namespace is not among
+    the steps: the parent's thread enters it before the clone.
     """
 
     run: Process

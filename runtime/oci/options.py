@@ -1,4 +1,4 @@
-"""Mount options by name, as in /etc/fstab and the OCI spec, to flags and data."""
+"""Convert mount options, as in /etc/fstab and the OCI spec, to flags and data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAGS = {
     "relatime": linux.MS_RELATIME,
     "strictatime": linux.MS_STRICTATIME,
 }
-_NOTHING = {"rw", "suid", "dev", "exec", "atime", "defaults", "async", "bind", "rbind"}
+_DEFAULTS = {"rw", "suid", "dev", "exec", "atime", "defaults", "async", "bind", "rbind"}
 PROPAGATION = {
     "private": linux.MS_PRIVATE,
     "rprivate": linux.MS_PRIVATE | linux.MS_REC,
@@ -29,9 +29,9 @@ PROPAGATION = {
     "runbindable": linux.MS_UNBINDABLE | linux.MS_REC,
 }
 PART = "x-part="
-"""An option of our own, before a path beneath a bind's source."""
+"""Our own option: a path below the bind's source."""
 SHALLOW = "x-shallow"
-"""An option of our own: the flags are for the mount itself, not for those below it."""
+"""Our own option: the flags apply to the mount itself, not to those below it."""
 ATTRIBUTES = {
     "ro": linux.MOUNT_ATTR_RDONLY,
     "nosuid": linux.MOUNT_ATTR_NOSUID,
@@ -46,7 +46,7 @@ ATTRIBUTES = {
 class MountOptions(msgspec.Struct, frozen=True):
     """Options by kind: `flags` for mount(2), `attributes` for mount_setattr(2), `data` for the driver.
 
-    part: what of a bind's source is meant, a path beneath it. shallow: attributes reach no mount below.
+    part: path below a bind's source. shallow: attributes do not apply to mounts below.
     """
 
     flags: int = 0
@@ -60,7 +60,7 @@ class MountOptions(msgspec.Struct, frozen=True):
 
 
 def parse_options(options: tuple[str, ...]) -> MountOptions:
-    """Sort `options`; what is no known flag goes to the file system as data."""
+    """Parse `options`; unknown ones are data for the file system."""
     flags = attributes = propagation = 0
     data, part = [], ""
     for option in options:
@@ -71,7 +71,7 @@ def parse_options(options: tuple[str, ...]) -> MountOptions:
             propagation = PROPAGATION[option]
         elif option.startswith(PART):
             part = option.removeprefix(PART)
-        elif option not in _NOTHING and option != SHALLOW:
+        elif option not in _DEFAULTS and option != SHALLOW:
             data.append(option)
     return MountOptions(
         flags=flags,

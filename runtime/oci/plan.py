@@ -1,8 +1,8 @@
-"""From a container's shape to the tape that makes it. Plans are cached: containers of one shape share a tape.
+"""From a container's shape to the tape that starts it. Plans are cached: equal shapes share a tape.
 
-A shape is all that decides *which* system calls are made. What differs from one container to the next
-(paths, descriptors, arguments, host name) is a slot, filled in when it is spawned; the names of the slots
-stand at the functions that add the steps, in runtime.spawn.
+A shape is everything that decides *which* system calls are made. What differs between containers (paths,
+descriptors, arguments, host name) is a slot, filled in at the start. The functions in runtime.spawn that add
+the steps name the slots.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class PlanError(ValueError):
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """What decides the steps. `spec` without its args, env and host name: those are slots.
+    """Everything that decides the steps. `spec` has no args, env and host name, which are slots.
 
-    The root is a detached mount in slot `root`. joins: v1 hierarchies the child joins (slots `cgroup0`…).
-    joined: namespaces joined by descriptor (slots `ns_<name>`); the parent's thread enters a joined pid
-    namespace before the clone, and with a joined ipc namespace, whose slot is then a pidfd, comes the
-    /dev/shm of its container. anchored: the mount namespace is a copy of the anchor's. directories: for each
-    bind mount in order, whether its source is one (slots `mount0`…). cgroups: names below /sys/fs/cgroup of
-    the mounts in the slots `cgroupfs0`…; a single "" is the mount there itself.
+    The root is a detached mount in slot `root`. joins: number of v1 hierarchies to join (slots `cgroup0`…).
+    joined: namespaces joined by descriptor (slots `ns_<name>`). The parent's thread enters a joined pid
+    namespace before the clone; a joined ipc namespace, whose slot is a pidfd, brings its owner's /dev/shm.
+    anchored: the mount namespace is a copy of the anchor's. directories: for each bind mount, in order,
+    whether its source is a directory (slots `mount0`…). cgroups: names below /sys/fs/cgroup of the mounts in
+    slots `cgroupfs0`…; a single "" is the mount itself.
     """
 
     spec: Spec
@@ -50,7 +50,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """A tape and the clone3 flags that go with it."""
+    """A tape, and the clone3 flags for it."""
 
     tape: Tape
     flags: int
@@ -76,7 +76,7 @@ def make_plan(shape: Shape) -> Plan:
 
 
 def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> Result | None:
-    """Stdio, cgroups, namespaces: all that happens while the host's tree is still there.
+    """Add stdio, cgroups and namespaces: the steps while the host's tree is still visible.
 
     Returns the copy of another container's /dev/shm, if that is shared.
     """
@@ -103,14 +103,14 @@ def _add_entry(tape: Tape, shape: Shape, made: tuple[str, ...]) -> Result | None
 
 
 def _add_chroot(tape: Tape, shape: Shape) -> Result:
-    """The root without a mount namespace: what is in it, and nothing else."""
+    """Add the root of a container without a mount namespace, and so without mounts."""
     if shape.directories:
-        raise PlanError('mounts need a mount namespace; leave "mount" in namespaces, or give none')
+        raise PlanError('mounts need a mount namespace; keep "mount" in namespaces, or give no mounts')
     return mounts.add_enter_chroot(tape)
 
 
 def _add_tree(tape: Tape, shape: Shape, shm: Result | None) -> Result:
-    """The root file system and all mounts on it."""
+    """Add the root file system and all mounts on it."""
     spec = shape.spec
     if shape.anchored:
         root = mounts.add_enter_anchor(tape)
@@ -141,13 +141,13 @@ def _add_tree(tape: Tape, shape: Shape, shm: Result | None) -> Result:
 
 
 def _is_early(mount: Mount) -> bool:
-    """Say whether a mount is part of /proc, /sys or /dev, which stand before masks and volumes."""
+    """Say whether a mount is part of /proc, /sys or /dev, which come before masks and volumes."""
     top = mount.destination.split("/")[1:2]
     return top in (["proc"], ["sys"], ["dev"]) and not parse_options(mount.options).bind
 
 
 def _add_early_mounts(tape: Tape, root: Result, early: list[Mount], spec: Spec, shm: Result | None) -> None:
-    """The kernel's file systems and /dev. Once /dev is a tmpfs of this tape's, no symlink can be in it."""
+    """Add the kernel's file systems and /dev. A /dev that the tape mounted cannot contain symlinks."""
     fresh_dev = False
     for mount in early:
         _refuse_over_kernel(mount)
@@ -179,7 +179,7 @@ def _add_devices(tape: Tape, root: Result, spec: Spec) -> None:
 
 
 def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterator[tuple[int, bool]]) -> None:
-    """A volume: a bind mount from its slot, or a new file system."""
+    """Add a volume: a bind mount from its slot, or a new file system."""
     _refuse_over_kernel(mount)
     options = parse_options(mount.options)
     if options.bind:
@@ -191,7 +191,7 @@ def _add_late_mount(tape: Tape, root: Result, mount: Mount, directories: Iterato
 
 
 def device_nodes(spec: Spec) -> tuple[devices.DeviceNode, ...]:
-    """Return all device nodes of a container, the default ones first; one of the same path replaces them."""
+    """Return a container's device nodes, defaults first; one with the same path replaces a default."""
     nodes = {node.path: node for node in devices.DEFAULT}
     for d in spec.linux.devices:
         nodes[d.path] = devices.DeviceNode(d.path, d.type, d.major, d.minor, d.file_mode, d.uid, d.gid)
@@ -199,16 +199,16 @@ def device_nodes(spec: Spec) -> tuple[devices.DeviceNode, ...]:
 
 
 def _refuse_host_sysctl(name: str, spec: Spec) -> None:
-    """A parameter that is not the container's own would change the host's."""
+    """Refuse a parameter that is not namespaced for the container: it would change the host's."""
     made = {ns.type for ns in spec.linux.namespaces}
     if sysctls.namespace_of(name) not in made:
-        raise PlanError(f"sysctl {name}: it is not one of the container's own namespaces; set it on the host")
+        raise PlanError(f"sysctl {name}: it is in no namespace of the container's own; set it on the host")
 
 
 def _refuse_over_kernel(mount: Mount) -> None:
-    """A volume over /proc or /sys would hide the masks (CVE-2019-16884, CVE-2023-27561).
+    """Refuse mounts over /proc or /sys, which would hide the masks (CVE-2019-16884, CVE-2023-27561).
 
-    Let through, as runc does: the host's own directories below /sys, and files that lxcfs serves.
+    Allowed, as in runc: bind mounts below /sys, and the files that lxcfs provides.
     """
     parts = [part for part in mount.destination.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -221,5 +221,5 @@ def _refuse_over_kernel(mount: Mount) -> None:
 
 
 def namespaces_of(names: tuple[str, ...]) -> tuple[Namespace, ...]:
-    """Return `names` as namespaces to make."""
+    """Return `names` as new namespaces."""
     return tuple(Namespace(type=name) for name in names)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The last part of every tape: limits, identity, filter, execve; each while it still has the rights."""
+"""The last steps of every tape: limits, identity, filter, execve, in an order that privileges allow."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from runtime.spawn.tape import Result, Tape
 
 
 class ProgramShape(msgspec.Struct, frozen=True, kw_only=True):
-    """How the program is executed.
+    """Everything that decides the steps of executing the program.
 
-    nulls: which of descriptors 0, 1, 2 are /dev/null. attempts: places to look for it (slots `path0`…).
-    init: it runs below the init open in slot `init` instead. ignored_signals: those the parent ignores, to be
-    set back. filter: the seccomp filter, None for none. makes_directory: the working directory, if missing.
+    nulls: which of descriptors 0, 1, 2 are /dev/null. attempts: number of paths to try (slots `path0`…).
+    init: execute the init open in slot `init` instead. ignored_signals: ignored by the parent, to be reset.
+    filter: the seccomp filter, if any. makes_directory: create a missing working directory.
     """
 
     nulls: tuple[int, ...] = ()
@@ -35,7 +35,7 @@ def add_program(
     if run.oom_score_adj is not None:
         process.add_oom_score(tape, run.oom_score_adj)
     process.add_working_directory(tape, root, run.cwd, make=program.makes_directory)
-    for limit in run.rlimits:  # not earlier: the steps before open files
+    for limit in run.rlimits:  # not earlier, since the steps before open files
         process.add_rlimit(tape, limit.type, limit.soft, limit.hard)
     umask = 0o022 if run.user.umask is None else run.user.umask
     tape.add(f"umask {umask:03o}", "umask", umask)
@@ -52,11 +52,10 @@ def add_program(
 
 
 def _add_rights(tape: Tape, run: Process, program: seccomp.Filter | None) -> None:
-    """Identity, capabilities and filter.
+    """Add identity, capabilities and filter.
 
-    Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities go (and must
-    allow what takes them away, as Docker's does); with it, the filter comes last and sees nothing but the
-    execve.
+    Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes before the capabilities are dropped, and
+    must allow the calls that drop them, as Docker's does. With it, the filter comes last, before execve.
     """
     if program and not run.no_new_privileges:
         seccomp.add_filter(tape, program)

@@ -1,4 +1,4 @@
-"""A seccomp filter in the OCI spec's form, compiled with our own compiler."""
+"""Compile a seccomp profile of the OCI spec."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ EPERM, ENOSYS = 1, 38
 
 @lru_cache
 def compile_seccomp(profile: Seccomp, *, spec_allow: bool = True) -> Filter:
-    """Return the compiled filter. Names unknown on a machine are skipped, as libseccomp's users do.
+    """Return the compiled filter. Names unknown on a machine are skipped, as users of libseccomp do.
 
-    Numbers above the highest one named get ENOSYS where the default action is an errno, as with runc.
-    Raises FilterError for an action, operator or flag that we do not have.
+    As with runc, numbers above the highest one named get ENOSYS if the default action is an errno.
+    Raises FilterError for an unknown action, operator or flag.
     """
     names = {_TABLES[a] for a in profile.architectures if a in _TABLES} | {MACHINE}
     default = _action(profile.default_action, profile.default_errno_ret)
@@ -64,7 +64,7 @@ def compile_seccomp(profile: Seccomp, *, spec_allow: bool = True) -> Filter:
 
 
 def _numbers(name: str) -> dict[str, list[int]]:
-    """Numbers by call: one, and on x86_64 a second where x32 has one of its own."""
+    """Return each call's numbers: one, and on x86_64 a second if x32 has its own."""
     numbers = {call: [number] for call, number in table(name).items()}
     if name == "x86_64":
         for call, number in table("x32").items():

@@ -1,7 +1,7 @@
-"""The part of the OCI runtime-spec that we honour, as frozen structs with the spec's own JSON names.
+"""The supported part of the OCI runtime-spec, as frozen structs with the spec's JSON names.
 
-read_spec() reads a bundle's `config.json`; fields unknown here are ignored. Lists are tuples and objects with
-free keys are tuples of pairs, so that a spec can be hashed: plans are cached by it.
+Lists are tuples, and objects with free keys are tuples of pairs, so that a spec can be hashed, since plans
+are cached by it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class User(_Part, frozen=True, kw_only=True):
-    """Who the program runs as, in numbers."""
+    """The program's user, as numbers."""
 
     uid: int = 0
     gid: int = 0
@@ -51,7 +51,7 @@ class Process(_Part, frozen=True, kw_only=True):
     terminal: bool = False
     user: User = User()
     capabilities: Capabilities | None = None
-    """None: the capabilities are left alone (an ablation switch, not a default)."""
+    """None: capabilities are not changed (to measure without them; not a default)."""
     rlimits: tuple[Rlimit, ...] = ()
     no_new_privileges: bool = False
     apparmor_profile: str = ""
@@ -66,7 +66,7 @@ class Root(_Part, frozen=True, kw_only=True):
 
 
 class Mount(_Part, frozen=True, kw_only=True):
-    """One mount in the container: of a file system, or of a host path with the option bind or rbind."""
+    """A mount in the container: a file system, or a host path with the option bind or rbind."""
 
     destination: str
     type: str = ""
@@ -78,7 +78,7 @@ NamespaceType = Literal["user", "pid", "mount", "uts", "ipc", "network", "cgroup
 
 
 class Namespace(_Part, frozen=True, kw_only=True):
-    """A namespace to make, or with `path` to join."""
+    """A new namespace, or with `path` one to join."""
 
     type: NamespaceType
     path: str = ""
@@ -93,7 +93,7 @@ class IdMapping(_Part, frozen=True, kw_only=True):
 
 
 class Device(_Part, frozen=True, kw_only=True):
-    """A device node to make: type c, b or p (u is c)."""
+    """A device node: type c, b or p (u is c)."""
 
     path: str
     type: Literal["c", "b", "u", "p"]
@@ -105,7 +105,7 @@ class Device(_Part, frozen=True, kw_only=True):
 
 
 class TimeOffset(_Part, frozen=True, kw_only=True):
-    """What a clock shows more than the host's."""
+    """A clock's offset to the host's."""
 
     secs: int = 0
     nanosecs: int = 0
@@ -121,7 +121,7 @@ class SeccompArg(_Part, frozen=True, kw_only=True):
 
 
 class SeccompSyscall(_Part, frozen=True, kw_only=True):
-    """What happens to some system calls, when all of `args` hold."""
+    """The action for some system calls, if all of `args` match."""
 
     names: tuple[str, ...]
     action: str
@@ -130,7 +130,7 @@ class SeccompSyscall(_Part, frozen=True, kw_only=True):
 
 
 class Seccomp(_Part, frozen=True, kw_only=True):
-    """A seccomp filter as the OCI spec writes it."""
+    """A seccomp profile of the OCI spec."""
 
     default_action: str
     default_errno_ret: int | None = None
@@ -140,24 +140,24 @@ class Seccomp(_Part, frozen=True, kw_only=True):
 
 
 class Linux(_Part, frozen=True, kw_only=True):
-    """What only Linux has."""
+    """The Linux-specific part."""
 
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
     time_offsets: tuple[tuple[str, TimeOffset], ...] = ()
-    """(clock, offset), clock `monotonic` or `boottime`; JSON has an object here, see read_spec."""
+    """(clock, offset), clock `monotonic` or `boottime`."""
     devices: tuple[Device, ...] = ()
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     sysctl: tuple[tuple[str, str], ...] = ()
-    """(name, value); JSON has an object here, see read_spec."""
+    """(name, value)."""
     rootfs_propagation: str = ""
     seccomp: Seccomp | None = None
 
 
 class Spec(_Part, frozen=True, kw_only=True):
-    """A container, as `config.json` says it."""
+    """A container's `config.json`."""
 
     oci_version: str = "1.2.0"
     process: Process = Process()

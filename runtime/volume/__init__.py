@@ -1,4 +1,4 @@
-"""Named volumes: directories that outlive containers, filled once, mounted as their options say."""
+"""Volumes: directories that outlive containers, filled once from an image, mounted by their options."""
 
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
 from runtime.volume.store import Volume, VolumeStore

@@ -1,7 +1,6 @@
-"""A tree copied as it is: owners, modes, times, extended attributes, hard links, devices; links not followed.
+"""Copy a tree with owners, modes, times, extended attributes, hard links and devices; links not followed.
 
-The target may be in use by a container that changes it meanwhile, so every name of it is opened in its
-directory, never by a path.
+A container may change the target meanwhile, so every name is opened in its directory, never by a path.
 """
 
 from __future__ import annotations
@@ -21,22 +20,22 @@ _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def copy_tree(source: int, target: int) -> None:
-    """Copy all below one directory, and what the directory itself is, to another one. Raises OSError.
+    """Copy a directory's content and attributes to another directory. Raises OSError.
 
-    Both are descriptors. A name that is there already is an error (EEXIST).
+    Both are descriptors. A name that exists already is an error (EEXIST).
     """
     with contextlib.ExitStack() as held:
         _Copy(held).directory(source, target)
 
 
 def is_empty(directory: int) -> bool:
-    """Say whether nothing is in it; ext4's lost+found is nothing."""
+    """Say whether a directory is empty; ext4's lost+found does not count."""
     with os.scandir(directory) as entries:
         return all(entry.name == "lost+found" for entry in entries)
 
 
 def clear(directory: int) -> None:
-    """Remove all in it. Raises OSError."""
+    """Remove a directory's content. Raises OSError."""
     with os.scandir(directory) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in found:
@@ -47,14 +46,14 @@ def clear(directory: int) -> None:
 
 
 class _Copy:
-    """One copy: remembers the files that have further names."""
+    """One copy; remembers the files that have more names."""
 
     def __init__(self, held: contextlib.ExitStack) -> None:
         self._held = held
         self._linked: dict[tuple[int, int], int] = {}
 
     def directory(self, source: int, target: int) -> None:
-        """Copy the content, then the attributes: the times are the last."""
+        """Copy the content, then the attributes, so that the times are set last."""
         with os.scandir(source) as entries:
             names = sorted(entry.name for entry in entries)
         for name in names:
@@ -92,7 +91,7 @@ class _Copy:
             os.mknod(name, info.st_mode, info.st_rdev, dir_fd=target)
         os.chown(name, info.st_uid, info.st_gid, dir_fd=target, follow_symlinks=False)
         if not stat.S_ISLNK(info.st_mode):
-            # Not by name: a link that took its place would be followed.
+            # Not by name, which would follow a link that took its place.
             with _opened(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, target) as new:
                 os.chmod(f"/proc/self/fd/{new}", stat.S_IMODE(info.st_mode))  # noqa: PTH101
         times = info.st_atime_ns, info.st_mtime_ns
@@ -109,7 +108,7 @@ def _opened(name: str, flags: int, directory: int) -> Iterator[int]:
 
 
 def _content(old: int, new: int) -> None:
-    """Copy the bytes, within the kernel where it can (and shared, where the file system can)."""
+    """Copy the bytes, within the kernel if possible, and shared if the file system can."""
     try:
         while os.copy_file_range(old, new, _CHUNK):
             pass
@@ -121,7 +120,7 @@ def _content(old: int, new: int) -> None:
 
 
 def _attributes(old: int, new: int, info: os.stat_result) -> None:
-    """Owner first: it clears set-id bits and capabilities."""
+    """Copy the attributes. Owner first, since setting it clears set-id bits and capabilities."""
     os.fchown(new, info.st_uid, info.st_gid)
     os.fchmod(new, stat.S_IMODE(info.st_mode))
     for name in os.listxattr(old):
@@ -131,7 +130,7 @@ def _attributes(old: int, new: int, info: os.stat_result) -> None:
 
 
 def _set_attribute(fd: int, name: str, value: bytes) -> None:
-    """Some file systems that a volume may be on (NFS, tmpfs) know no such thing; docker goes on there too."""
+    """Set an extended attribute; like docker, ignore file systems without them (NFS, tmpfs)."""
     try:
         os.setxattr(fd, name, value)
     except OSError as error:

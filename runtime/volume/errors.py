@@ -1,10 +1,10 @@
-"""Errors of the volume room: each names the operation, the volume, the cause."""
+"""Errors of volumes: each names the operation, the volume, the cause."""
 
 from __future__ import annotations
 
 
 class VolumeError(Exception):
-    """A volume could not be made, filled, mounted or removed."""
+    """A volume could not be created, filled, mounted or removed."""
 
 
 class VolumeNotFoundError(VolumeError):
@@ -12,8 +12,8 @@ class VolumeNotFoundError(VolumeError):
 
 
 class VolumeConflictError(VolumeError):
-    """A volume of this name is another one than what was asked for."""
+    """A volume of this name exists with other options."""
 
 
 class BadVolumeError(VolumeError):
-    """The name or the options make no sense, whatever exists."""
+    """The name or the options are invalid."""

@@ -1,4 +1,4 @@
-"""Mounts that a volume's options ask for: type, device and o, as mount(8) has them."""
+"""Mount a volume by its options type, device and o, as in mount(8)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REMOTE = ("nfs", "nfs4", "cifs")
 
 
 def check_options(options: Mapping[str, str]) -> None:
-    """Refuse what the driver `local` does not know, in docker's words. Raises BadVolumeError."""
+    """Refuse options that the driver `local` does not have, in docker's words. Raises BadVolumeError."""
     for name in options:
         if name not in _KNOWN:
             raise BadVolumeError(f'invalid option: "{name}"')
@@ -31,19 +31,19 @@ def check_options(options: Mapping[str, str]) -> None:
         )
     for name in ("type", "device", "o"):
         if name in options and not {"type", "device"} <= options.keys():
-            lacking = "device" if "device" not in options else "type"
-            raise BadVolumeError(f'missing required option: "{lacking}"')
+            missing = "device" if "device" not in options else "type"
+            raise BadVolumeError(f'missing required option: "{missing}"')
 
 
 def wants_mount(options: Mapping[str, str]) -> bool:
-    """Say whether a volume is more than its directory."""
+    """Say whether a volume must be mounted."""
     return "device" in options
 
 
 def mounts_below(directory: Path) -> list[Path]:
-    """Return what is mounted on a directory and below it, in the order of mounting.
+    """Return the mounts on and below a directory, in the order of mounting.
 
-    Path.is_mount() does not see a bind of the same file system.
+    Path.is_mount() does not detect a bind of the same file system.
     """
     found = []
     for line in _MOUNTS.read_text("utf-8", "surrogateescape").splitlines():
@@ -54,7 +54,7 @@ def mounts_below(directory: Path) -> list[Path]:
 
 
 def mount(name: str, options: Mapping[str, str], target: Path) -> None:
-    """Mount on `target` what the options say. Raises VolumeError."""
+    """Mount a volume on `target` by its options. Raises VolumeError."""
     kind, device = options.get("type", ""), options.get("device", "")
     words = tuple(word for word in options.get("o", "").split(",") if word)
     parsed = parse_options(words)
@@ -81,7 +81,7 @@ def mount(name: str, options: Mapping[str, str], target: Path) -> None:
 
 
 def unmount(target: Path) -> None:
-    """Take a mount off; none there is fine. Raises VolumeError."""
+    """Unmount; without a mount do nothing. Raises VolumeError."""
     tape = Tape()
     gone = (errno.EINVAL, errno.ENOENT)
     tape.add("unmount", "umount2", os.fsencode(target), MNT_DETACH, forgive=gone)
@@ -92,7 +92,7 @@ def unmount(target: Path) -> None:
 
 
 def _resolved(data: str) -> str:
-    """Put the address of a server in the place of its name: the kernel asks no name server."""
+    """Replace a server's name by its address: the kernel does not resolve names."""
     words = []
     for word in data.split(","):
         key, equals, value = word.partition("=")

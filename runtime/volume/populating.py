@@ -1,4 +1,4 @@
-"""The first content of a volume: what the image has at the place where the volume is mounted."""
+"""Open what a new volume is filled from and into: the image's directory, and the volume's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from runtime.spawn.tape import Slot, StepError, Tape
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _IN_IMAGE = struct.pack("<QQQ", _FLAGS, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
 _IN_VOLUME = struct.pack("<QQQ", _FLAGS, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
-_NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EXDEV)
 
 
 @contextlib.contextmanager
 def content_of(layers: Sequence[Path], path: str) -> Iterator[int | None]:
-    """Open the directory `path` of an image (layers: lowest first), None when it has none there.
+    """Open the directory `path` of an image (layers: lowest first); None if it is not a directory.
 
-    Symlinks on the way stay in the image.
+    Symbolic links on the way stay inside the image.
     """
     with contextlib.ExitStack() as held:
         if len(layers) == 1:
@@ -39,9 +39,9 @@ def content_of(layers: Sequence[Path], path: str) -> Iterator[int | None]:
 
 @contextlib.contextmanager
 def part_of(directory: Path, part: str) -> Iterator[int | None]:
-    """Open `part` of a volume's directory, "" for all of it; None when it is no directory there.
+    """Open the directory `part` of a volume, "" for all of it; None if it is not a directory.
 
-    Neither a link nor `..` leads out, whatever a container changes meanwhile.
+    Neither a link nor `..` leads out of the volume, whatever a container changes meanwhile.
     """
     with contextlib.ExitStack() as held:
         whole = os.open(directory, _FLAGS)
@@ -58,6 +58,6 @@ def _open_beneath(root: int, path: str, how: bytes) -> int | None:
     try:
         return tape.walk({"root": root})[0]
     except StepError as error:
-        if error.errno in _NOTHING_THERE:
+        if error.errno in _ABSENT:
             return None
         raise

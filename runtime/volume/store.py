@@ -1,4 +1,4 @@
-"""The volumes of a daemon, below one directory: `<name>/volume.json` and `<name>/_data`."""
+"""A daemon's volumes below one directory: `<name>/volume.json` and `<name>/_data`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runtime.volume.populating import content_of, part_of
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _DOCUMENT, _GONE = "volume.json", ".gone-"
 _DATA, _EARLIER_DATA = "_data", "data"
-"""Where the files are: programs know docker's `/volumes/NAME/_data`. Volumes of earlier versions stay."""
+"""Directories of the files: programs rely on docker's `_data`; volumes of earlier versions keep theirs."""
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
     """A volume. created: RFC 3339. options: of the driver `local`: type, device, o, size.
 
-    population: how far the copy of an image's content has come; `started` means it was cut off.
-    populated_part: which directory of the volume that copy went to, "" for the whole.
+    population: state of the copy of an image's content; `started` means it was interrupted.
+    populated_part: the directory of the volume that it was copied to, "" for the whole volume.
     """
 
     name: str
@@ -52,7 +52,7 @@ _volumes = msgspec.json.Decoder(Volume)
 
 
 class VolumeStore:
-    """Volumes below `root`. Blocking; any thread may call it. Implements the engine's VolumesPart."""
+    """The volumes below `root`. Blocking and thread-safe."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -68,7 +68,7 @@ class VolumeStore:
             raise VolumeError(f"open volumes {root}: {errno_text(error)}; choose another root") from error
 
     def _load(self) -> dict[str, Volume]:
-        """Read all documents; what is half-made or half-removed goes."""
+        """Read all documents; remove what is half-created or half-removed."""
         found = {}
         for path in sorted(self.root.iterdir()):
             if path.name.startswith("."):
@@ -81,7 +81,7 @@ class VolumeStore:
                         self._earlier.add(path.name)
         return found
 
-    # ---- which there are ------------------------------------------------------------------------------
+    # ---- volumes --------------------------------------------------------------------------------------
 
     def ensure(
         self,
@@ -91,10 +91,10 @@ class VolumeStore:
         options: dict[str, str] | None = None,
         labels: dict[str, str] | None = None,
     ) -> bool:
-        """Make the volume unless it exists; return whether it was made.
+        """Create the volume unless it exists; return whether it was created.
 
-        Raises BadVolumeError for a name or options that cannot be, VolumeNotFoundError for an unknown driver,
-        VolumeConflictError when the one there has other options.
+        Raises BadVolumeError for an invalid name or options, VolumeNotFoundError for an unknown driver,
+        VolumeConflictError when it exists with other options.
         """
         if driver not in ("", "local", "default"):
             raise VolumeNotFoundError(f'error looking up volume plugin {driver}: plugin "{driver}" not found')
@@ -120,7 +120,7 @@ class VolumeStore:
     def _make(self, volume: Volume) -> None:
         directory = self.root / volume.name
         try:
-            directory.mkdir(mode=0o701)  # what is there already is not ours to remove
+            directory.mkdir(mode=0o701)  # an existing directory is not ours to remove
             try:
                 (directory / _DATA).mkdir()
                 (directory / _DATA).chmod(0o755)
@@ -146,18 +146,18 @@ class VolumeStore:
             return [self._volumes[name] for name in sorted(self._volumes)]
 
     def mountpoint(self, name: str) -> Path:
-        """Return the directory on the host, whether anything is mounted there or not."""
+        """Return the volume's directory on the host, mounted or not."""
         return self.root / name / (_EARLIER_DATA if name in self._earlier else _DATA)
 
     def remove(self, name: str) -> None:
-        """Remove a volume and its data. Raises VolumeNotFoundError. Whether it is in use the caller knows."""
+        """Remove a volume and its data; the caller knows that it is unused. Raises VolumeNotFoundError."""
         with self._lock:
             self.get(name)
             self._users.pop(name, None)
             gone = self.root / f"{_GONE}{next(self._numbers)}-{name}"
             try:
                 self._unmount(name)
-                with contextlib.suppress(FileNotFoundError):  # somebody has taken its directory away
+                with contextlib.suppress(FileNotFoundError):  # somebody removed its directory
                     (self.root / name).rename(gone)
             except OSError as error:
                 raise VolumeError(f"remove {name}: {errno_text(error)}; see who uses it (findmnt)") from error
@@ -167,7 +167,7 @@ class VolumeStore:
         self._clear(gone)
 
     def usage(self, name: str) -> int:
-        """Return the bytes of its files, each inode counted once."""
+        """Return the bytes of a volume's files, each inode counted once."""
         self.get(name)
         seen: set[tuple[int, int]] = set()
         total = 0
@@ -183,7 +183,7 @@ class VolumeStore:
     # ---- use ------------------------------------------------------------------------------------------
 
     def mount(self, name: str) -> Path:
-        """Return the directory on the host, mounted when the options ask for it; one user more."""
+        """Add a user, mount the volume if its options require it, and return its directory on the host."""
         with self._lock:
             volume, target = self.get(name), self.mountpoint(name)
             if mounting.wants_mount(volume.options) and not mounting.mounts_below(target):
@@ -192,7 +192,7 @@ class VolumeStore:
             return target
 
     def unmount(self, name: str) -> None:
-        """One user less; the last one unmounts. Unknown ones are fine."""
+        """Remove a user; the last one unmounts. Unknown volumes are ignored."""
         with self._lock:
             left = self._users.get(name, 0) - 1
             if left > 0:
@@ -208,16 +208,16 @@ class VolumeStore:
                 mounting.unmount(self.mountpoint(name))
 
     def populate(self, name: str, layers: Sequence[Path], path: str, part: str = "") -> None:
-        """Copy the image's content below `path` (layers: lowest first) into a volume that is still empty.
+        """Copy the image's content below `path` (layers: lowest first) into the volume if it is empty.
 
-        part: only this directory of the volume is meant; one that is not there, or leads out, stays as it is.
-        A copy that was cut off is thrown away and made again. Call it between mount() and unmount().
+        part: fill only this directory of the volume, if it exists and does not lead out. An interrupted copy
+        is discarded and made again. Call it between mount() and unmount().
         """
         with self._lock:
             filling = self._filling[name]
         with filling:
             try:
-                self._forget_cut_off(name)
+                self._discard_interrupted(name)
                 self._fill(name, layers, path, part)
             except OSError as error:
                 raise VolumeError(
@@ -225,7 +225,7 @@ class VolumeStore:
                     " remove it and try again"
                 ) from error
 
-    def _forget_cut_off(self, name: str) -> None:
+    def _discard_interrupted(self, name: str) -> None:
         volume = self.get(name)
         if volume.population == "started":
             with part_of(self.mountpoint(name), volume.populated_part) as target:
@@ -245,7 +245,7 @@ class VolumeStore:
             self._put(msgspec.structs.replace(volume, population="done"))
 
     def close(self) -> None:
-        """Unmount what no container uses any more. Idempotent."""
+        """Unmount the volumes that no container uses. Idempotent."""
         with self._lock:
             for name in self._volumes:
                 if not self._users.get(name):
@@ -254,7 +254,7 @@ class VolumeStore:
     # ---- files ----------------------------------------------------------------------------------------
 
     def _put(self, volume: Volume) -> None:
-        """Replace a volume's document as a whole, on disk for good."""
+        """Replace a volume's document, atomically and durably."""
         path = self.root / volume.name / _DOCUMENT
         temporary = path.with_suffix(".new")
         with temporary.open("wb") as file:
@@ -271,7 +271,7 @@ class VolumeStore:
             self._volumes[volume.name] = volume
 
     def _clear(self, path: Path) -> None:
-        """Free the space of what was removed; never through a mount into what is not ours."""
+        """Remove a directory, unless something is mounted in it."""
         if not mounting.mounts_below(path):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -281,7 +281,7 @@ def _text_of(moment: datetime) -> str:
 
 
 def _read(path: Path) -> Volume | None:
-    """Read a volume's document. Without one a directory is half-made and goes; what has data stays."""
+    """Read a volume's document. A directory without one is half-created and removed, unless it has data."""
     try:
         return _volumes.decode((path / _DOCUMENT).read_bytes())
     except (OSError, msgspec.MsgspecError) as error:
@@ -291,7 +291,7 @@ def _read(path: Path) -> Volume | None:
             with contextlib.suppress(FileNotFoundError):
                 (path / name).rmdir()
     except OSError:
-        log.error("volume %s keeps its data, but not what it was made with: %s", path.name, cause)
+        log.error("volume %s keeps its data, but its options and labels are lost: %s", path.name, cause)
         return Volume(name=path.name, created=_text_of(datetime.fromtimestamp(path.stat().st_mtime, UTC)))
     with contextlib.suppress(OSError):
         (path / _DOCUMENT).unlink(missing_ok=True)
