@@ -18,7 +18,7 @@ _hanging: list[Paused] = []
 
 def returns(tape: Tape, slots: Mapping[str, SlotValue], patience_s: float) -> bool:
     """Say whether all calls of a tape return in time, whatever they return. Its last one is exit_group."""
-    for child in [one for one in _hanging if is_readable(one.done_fd, 0)]:
+    for child in [hung for hung in _hanging if is_readable(hung.done_fd, 0)]:
         _hanging.remove(child)
         _reap(child)
     child = Paused(tape, slots, 0, None)

@@ -43,8 +43,12 @@ class RunningContainer:
 
         Not where a path of the host outside `own` is mounted: the user may want to unmount that next.
         """
-        binds = [one for one in self.container.config.mounts if one.type == "bind" or "rbind" in one.options]
-        if all(one.source.startswith(f"{own}/") for one in binds):
+        binds = [
+            mount
+            for mount in self.container.config.mounts
+            if mount.type == "bind" or "rbind" in mount.options
+        ]
+        if all(mount.source.startswith(f"{own}/") for mount in binds):
             with contextlib.suppress(OSError):  # it has ended
                 self._mounts_fd = os.open(f"/proc/{self.container.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 

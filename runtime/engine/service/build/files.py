@@ -41,7 +41,7 @@ class FileStep:
         """Find the sources; return the step's text for the history. BuildError for missing ones."""
         verb = self._instruction.name
         *names, target = [
-            expand(one, self._values, self._instruction.escape) for one in self._instruction.args
+            expand(word, self._values, self._instruction.escape) for word in self._instruction.args
         ]
         if not target or not all(names):
             raise BuildError(f"{verb} failed: a source or the destination is empty")
@@ -102,7 +102,7 @@ class FileStep:
         unpacked = unpacked_archive(source, self._place(), self._store.limits)
         if unpacked is None:
             return
-        self._sources = [one for one in self._sources if one is not source]
+        self._sources = [other for other in self._sources if other is not source]
         owner = self._look.owner if "chown" in self._instruction.flags else None
         target = self._target if self._target.endswith("/") else f"{self._target}/"
         layer_tree.copy([unpacked], target, Look(owner=owner, mode=None), "ADD")

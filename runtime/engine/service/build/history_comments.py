@@ -34,7 +34,7 @@ def _pairs(instruction: Instruction, config: Config, values: Mapping[str, str]) 
 
 
 def _argv(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
-    return "[" + " ".join(_quoted(one) for one in argv_of(instruction, config)) + "]"
+    return "[" + " ".join(_quoted(word) for word in argv_of(instruction, config)) + "]"
 
 
 def _quoted(text: str) -> str:
@@ -49,7 +49,7 @@ def _ports(instruction: Instruction, config: Config, values: Mapping[str, str]) 
 
 
 def _listed(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
-    return "[" + " ".join(expand(one, values, instruction.escape) for one in instruction.args) + "]"
+    return "[" + " ".join(expand(word, values, instruction.escape) for word in instruction.args) + "]"
 
 
 def _words(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
@@ -61,7 +61,7 @@ def _plain(instruction: Instruction, config: Config, values: Mapping[str, str]) 
 
 
 def _line(instruction: Instruction, config: Config, values: Mapping[str, str]) -> str:
-    return " ".join(expand(one, values, instruction.escape) for one in instruction.args)
+    return " ".join(expand(word, values, instruction.escape) for word in instruction.args)
 
 
 _WORDS: dict[str, Callable[[Instruction, Config, Mapping[str, str]], str]] = {

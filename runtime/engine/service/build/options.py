@@ -49,7 +49,7 @@ class BuildOptions(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.buildargs:
             if not name:
                 raise BadParameterError("build argument without a name; write NAME=value")
-        return msgspec.structs.replace(self, tags=tuple(named_reference(one) for one in self.tags))
+        return msgspec.structs.replace(self, tags=tuple(named_reference(tag) for tag in self.tags))
 
     def host_config(self) -> HostConfig:
         """Return the HostConfig of the steps' containers."""

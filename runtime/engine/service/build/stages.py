@@ -41,14 +41,14 @@ def plan_stages(instructions: Sequence[Instruction], target: str = "") -> Plan:
     """Cut instructions into stages, up to `target` (a name or number). Raises DockerfileError."""
     before: list[Instruction] = []
     stages: list[Stage] = []
-    for one in instructions:
-        if one.name == "FROM":
-            stages.append(_stage(one, stages))
+    for instruction in instructions:
+        if instruction.name == "FROM":
+            stages.append(_stage(instruction, stages))
         elif stages:
             last = stages[-1]
-            stages[-1] = msgspec.structs.replace(last, instructions=(*last.instructions, one))
-        elif one.name == "ARG":
-            before.append(one)
+            stages[-1] = msgspec.structs.replace(last, instructions=(*last.instructions, instruction))
+        elif instruction.name == "ARG":
+            before.append(instruction)
         else:
             raise DockerfileError("no build stage in current context")
     if not stages:

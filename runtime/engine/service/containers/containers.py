@@ -93,10 +93,10 @@ class Containers:
 
     async def _stop_all(self, running: list[ContainerEntry]) -> None:
         """Stop all at the same time; those that do not end in time are left for the spawner to kill."""
-        graces = [_grace_of(one.record) for one in running]
+        graces = [_grace_of(entry.record) for entry in running]
         stops = [
-            asyncio.ensure_future(self._control.stop(one, grace, None))
-            for one, grace in zip(running, graces, strict=True)
+            asyncio.ensure_future(self._control.stop(entry, grace, None))
+            for entry, grace in zip(running, graces, strict=True)
         ]
         given = self._parts.settings.shutdown_s
         if stops:
@@ -151,7 +151,7 @@ class Containers:
     def using_volume(self, name: str) -> Sequence[ContainerRecord]:
         """Return the containers that have a volume, running or not."""
         records = (entry.record for entry in self._table)
-        return [one for one in records if any(point.name == name for point in one.mounts)]
+        return [record for record in records if any(point.name == name for point in record.mounts)]
 
     def links_of(self, record: ContainerRecord) -> Texts | None:
         """Return a container's old links, `/db:/web/alias`."""
@@ -237,7 +237,7 @@ class Containers:
     async def prune(self, filters: Filters | None = None) -> tuple[Texts, int]:
         """Remove all that match and do not run; return their ids and the bytes that they had written."""
         removed, freed = [], 0
-        for record in listing.prunable((one.record for one in self._table), filters or {}):
+        for record in listing.prunable((entry.record for entry in self._table), filters or {}):
             size = await asyncio.to_thread(bytes_below, self.directory(record.id) / "layer" / "u")
             try:
                 await self.remove(record.id)

@@ -146,7 +146,7 @@ class Creator:
             path=path,
             args=arguments,
             networks={key: value or EndpointSettings() for key, value in endpoints.items()},
-            mounts=tuple(self._placed(one.point) for one in planned),
+            mounts=tuple(self._placed(mount.point) for mount in planned),
             state=State(),
         )
 
@@ -206,7 +206,7 @@ class Creator:
             table.store.create(entry.record, sync=False)
         else:
             await asyncio.to_thread(table.store.create, entry.record, sync=True)
-        volumes = [one for one in planned if one.point.type == "volume"]
+        volumes = [mount for mount in planned if mount.point.type == "volume"]
         if volumes:
             made = await asyncio.to_thread(self._make_volumes, entry, volumes)
             for name in made:
@@ -216,8 +216,8 @@ class Creator:
         """Blocking. Return the names of the new ones."""
         volumes, made = self._parts.volumes, []
         layers = self._table.layers(entry.record)
-        for one in planned:
-            point, options = one.point, one.volume or VolumeOptions()
+        for mount in planned:
+            point, options = mount.point, mount.volume or VolumeOptions()
             driver = options.driver_config
             labels = dict(options.labels or {})
             if point.anonymous:
@@ -249,7 +249,7 @@ class Creator:
 
 
 async def _check_volumes(image: Image, planned: Sequence[Planned]) -> None:
-    anonymous = [one.point.destination for one in planned if one.point.anonymous]
+    anonymous = [mount.point.destination for mount in planned if mount.point.anonymous]
     if anonymous:
         await asyncio.to_thread(check_volume_paths, LayerView(image.layer_dirs), anonymous)
 

@@ -152,8 +152,8 @@ def _on_network(record: ContainerRecord, values: Sequence[str]) -> bool:
     known = {record.host_config.network_mode}
     for name, endpoint in record.networks.items():
         known |= {name, endpoint.network_id}
-    ids = [one for one in known if len(one) == 64]
-    return any(value in known or any(one.startswith(value) for one in ids) for value in values)
+    ids = [ref for ref in known if len(ref) == 64]
+    return any(value in known or any(ref.startswith(value) for ref in ids) for value in values)
 
 
 def _exposed(record: ContainerRecord) -> set[str]:
@@ -162,7 +162,7 @@ def _exposed(record: ContainerRecord) -> set[str]:
         return set()
     return {
         *exposed(record),
-        *(f"{one.container}/{one.protocol}" for one in _bound(record)),
+        *(f"{port.container}/{port.protocol}" for port in _bound(record)),
     }
 
 

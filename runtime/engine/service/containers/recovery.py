@@ -43,13 +43,13 @@ class Recovery:
         table, spawner = self._table, self._parts.spawner
         for record in await asyncio.to_thread(table.store.load):
             self._add(record)
-        held = {one.id: one for one in spawner.running if one.exec_id == MAIN}
-        for one in held.values():
-            if table.by_id(one.id) is None:
-                await self._discard(one.id)
+        held = {program.id: program for program in spawner.running if program.exec_id == MAIN}
+        for program in held.values():
+            if table.by_id(program.id) is None:
+                await self._discard(program.id)
         for entry in table:
             await self._guard(entry, self._reconcile(entry, held.get(entry.id)))
-        await self._take_up_execs([one for one in spawner.running if one.exec_id != MAIN])
+        await self._take_up_execs([program for program in spawner.running if program.exec_id != MAIN])
 
     def _add(self, record: ContainerRecord) -> None:
         try:
@@ -108,12 +108,12 @@ class Recovery:
 
     async def _take_up_execs(self, running: Sequence[Running]) -> None:
         parts = self._parts
-        for one in running:
-            entry = self._table.by_id(one.id)
-            if entry is None or not entry.record.state.running or one.exited is not None:
-                await parts.spawner.release(one.id, one.exec_id)
+        for program in running:
+            entry = self._table.by_id(program.id)
+            if entry is None or not entry.record.state.running or program.exited is not None:
+                await parts.spawner.release(program.id, program.exec_id)
             else:
-                parts.execs.adopt(one)
+                parts.execs.adopt(program)
 
     # ---- what policies want ---------------------------------------------------------------------------
 

@@ -160,8 +160,8 @@ def environment(
     if config.tty:
         found["TERM"] = "xterm"
     found |= more or {}
-    for one in config.env or ():
-        name, sign, value = one.partition("=")
+    for text in config.env or ():
+        name, sign, value = text.partition("=")
         if sign:
             found[name] = value
         else:
@@ -186,7 +186,9 @@ def _group(name: str, layers: Sequence[str]) -> int:
 
 def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
     asked = record.host_config.ulimits or ()
-    return tuple(Rlimit(type=f"RLIMIT_{one.name.upper()}", soft=one.soft, hard=one.hard) for one in asked)
+    return tuple(
+        Rlimit(type=f"RLIMIT_{limit.name.upper()}", soft=limit.soft, hard=limit.hard) for limit in asked
+    )
 
 
 def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
@@ -253,7 +255,7 @@ def _part(source: str, point: MountPoint) -> tuple[str, ...]:
     part = subpath_of(point)
     if not part:
         return ()
-    base, path = (Path(os.path.realpath(one)) for one in (source, f"{source}/{part}"))  # a loop is fine
+    base, path = (Path(os.path.realpath(end)) for end in (source, f"{source}/{part}"))  # a loop is fine
     if not path.is_relative_to(base):
         raise BadParameterError(
             f"path concatenation escapes the base directory, base: {base}, subpath: {part}"

@@ -29,7 +29,7 @@ _LEAST_NS = 1_000_000
 
 def env_mapping(config: Config) -> dict[str, str]:
     """Return the variables of a config by name."""
-    pairs = (one.partition("=") for one in config.env or ())
+    pairs = (text.partition("=") for text in config.env or ())
     return {name: value for name, _, value in pairs}
 
 

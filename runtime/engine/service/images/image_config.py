@@ -137,15 +137,17 @@ def merge_user_config(asked: Config, base: Config) -> Config:
 
 
 def _merge_env(asked: Sequence[str], base: Sequence[str]) -> list[str] | None:
-    names = {one.partition("=")[0] for one in asked}
-    return [*(one for one in base if one.partition("=")[0] not in names), *asked] or None
+    names = {text.partition("=")[0] for text in asked}
+    return [*(text for text in base if text.partition("=")[0] not in names), *asked] or None
 
 
 def _without_zeros(value: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: one for key, one in value.items() if one not in (None, "", False, [], {})}
+    kept = {
+        key: field_value for key, field_value in value.items() if field_value not in (None, "", False, [], {})
+    }
     if value.get("Cmd") == []:  # CMD [] differs from no CMD
         kept["Cmd"] = []
     health = kept.get("Healthcheck")
     if isinstance(health, dict):
-        kept["Healthcheck"] = {key: one for key, one in health.items() if one}
+        kept["Healthcheck"] = {key: field_value for key, field_value in health.items() if field_value}
     return kept

@@ -110,8 +110,8 @@ async def save(service: Service, references: Sequence[str]) -> AsyncIterator[byt
     if not references:
         raise BadParameterError("no images named: give at least one name to save")
     chosen = await asyncio.to_thread(saving.choose, service.images, references)
-    for one in chosen:
-        publish(service, "save", one.image.id)
+    for choice in chosen:
+        publish(service, "save", choice.image.id)
     return drain(lambda: saving.save(service.images, chosen))
 
 
@@ -128,16 +128,16 @@ async def load_images(
             lines.emit({**words, "progressDetail": detail})
 
     found = await feed(chunks, lambda source: load(service.images, source, report))
-    for one in found:
-        for name, old in one.lost.items():
+    for loaded in found:
+        for name, old in loaded.lost.items():
             lines.stream(
                 f"The image {name} already exists, renaming the old one with ID {old} to empty string\n"
             )
-        for name in one.names:
+        for name in loaded.names:
             lines.stream(f"Loaded image: {name}\n")
-        if not one.names:
-            lines.stream(f"Loaded image ID: {one.image.id}\n")
-        publish(service, "load", one.image.id)
+        if not loaded.names:
+            lines.stream(f"Loaded image ID: {loaded.image.id}\n")
+        publish(service, "load", loaded.image.id)
     return found
 
 

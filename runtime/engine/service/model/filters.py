@@ -45,8 +45,8 @@ def check_filters(filters: Filters, allowed: Collection[str] | None) -> None:
 def label_matches(wanted: Sequence[str], labels: Mapping[str, str] | None) -> bool:
     """Say whether all of `wanted` (`name` or `name=value`) are among `labels`."""
     have = labels or {}
-    for one in wanted:
-        name, equals, value = one.partition("=")
+    for label in wanted:
+        name, equals, value = label.partition("=")
         if name not in have or (equals and have[name] != value):
             return False
     return True
@@ -54,7 +54,7 @@ def label_matches(wanted: Sequence[str], labels: Mapping[str, str] | None) -> bo
 
 def label_differs(unwanted: Sequence[str], labels: Mapping[str, str] | None) -> bool:
     """Say whether none of `unwanted` (the filter `label!`) is among `labels`."""
-    return not any(label_matches([one], labels) for one in unwanted)
+    return not any(label_matches([label], labels) for label in unwanted)
 
 
 def any_matches(patterns: Sequence[str], value: str) -> bool:

@@ -94,7 +94,11 @@ async def disconnect_gone(networks: NetworkTable, ref: str, container: str) -> b
     """Take a container off a network that is gone, by its name or id; say whether it was on it."""
     table = networks.core.table
     async with table.held_still(container) as record:
-        kept = {key: one for key, one in record.networks.items() if ref not in (key, one.network_id)}
+        kept = {
+            key: endpoint
+            for key, endpoint in record.networks.items()
+            if ref not in (key, endpoint.network_id)
+        }
         if len(kept) == len(record.networks):
             return False
         await table.set_networks(record.id, kept)
@@ -112,7 +116,7 @@ async def _disconnect(networks: NetworkTable, net: LiveNetwork, record: Containe
     attached = net.attached.get(record.id)
     if record.state.running and attached is not None:
         await _unplug(networks, net, record, attached)
-    kept = {key: one for key, one in record.networks.items() if key != name}
+    kept = {key: endpoint for key, endpoint in record.networks.items() if key != name}
     await networks.core.table.set_networks(record.id, kept)
 
 
@@ -135,10 +139,10 @@ async def _unplug(
 
 
 def _forget(networks: NetworkTable, net: LiveNetwork, ref: str) -> None:
-    for one in list(net.attached.values()):
-        if ref in (one.name, one.container):
-            net.give_back(one.container)
-            networks.publish(net, "disconnect", one.container)
+    for attached in list(net.attached.values()):
+        if ref in (attached.name, attached.container):
+            net.give_back(attached.container)
+            networks.publish(net, "disconnect", attached.container)
             return
     raise NotFoundError(f"No such container: {ref}")
 

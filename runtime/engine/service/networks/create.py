@@ -198,16 +198,16 @@ def complete_pools(
     for pool in given:
         made = _completed(pool)
         check_overlap(
-            AddressPool(pool.subnet).subnet, [*taken, *(AddressPool(one.subnet).subnet for one in found)]
+            AddressPool(pool.subnet).subnet, [*taken, *(AddressPool(entry.subnet).subnet for entry in found)]
         )
-        if any((":" in one.subnet) == (":" in made.subnet) for one in found):
+        if any((":" in entry.subnet) == (":" in made.subnet) for entry in found):
             raise IpamError("bridge driver doesn't support multiple subnets of one address family")
         if ":" not in made.subnet or ipv6:
             found.append(made)
-    found.sort(key=lambda one: ":" in one.subnet)  # IPv4 first, as docker shows them
-    if not any(":" not in one.subnet for one in found):
+    found.sort(key=lambda entry: ":" in entry.subnet)  # IPv4 first, as docker shows them
+    if not any(":" not in entry.subnet for entry in found):
         found.insert(0, _completed(IpamPool(subnet=str(choose_subnet([*taken, *routes], choices)))))
-    if ipv6 and not any(":" in one.subnet for one in found):
+    if ipv6 and not any(":" in entry.subnet for entry in found):
         found.append(_completed(IpamPool(subnet=str(choose_subnet6(seed, [*taken, *routes], choices)))))
     return tuple(found)
 

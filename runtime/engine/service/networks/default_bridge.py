@@ -34,7 +34,7 @@ def bridge_record(
         new = NetworkRecord(id=secrets.token_hex(32), name="bridge", created=now())
         return _made(new, settings, others, read_addresses())
     own = {pool.gateway for pool in old.pools}  # its bridge may still be there
-    found = _made(old, settings, others, (one for one in read_addresses() if str(one) not in own))
+    found = _made(old, settings, others, (address for address in read_addresses() if str(address) not in own))
     if found is not old and in_use:
         log.warning("network bridge stays as it is while containers run that were started on it")
         return old

@@ -26,7 +26,7 @@ def resolv_conf(wanted: HostConfig, host: ResolvConf, *, resolver: bool) -> byte
         return resolvconf.write(resolvconf.with_overrides(host, servers, search, options)).encode()
     base = resolvconf.with_overrides(resolvconf.for_containers(host), servers, search, options)
     if resolver:
-        ndots = () if any(one.startswith("ndots:") for one in base.options) else ("ndots:0",)
+        ndots = () if any(option.startswith("ndots:") for option in base.options) else ("ndots:0",)
         base = ResolvConf((RESOLVER,), base.search, (*base.options, *ndots))
     return resolvconf.write(base).encode()
 
@@ -43,7 +43,7 @@ def hosts(
         own = _HOSTS.read_text("utf-8", "replace") if _HOSTS.exists() else ""
         return (own + "".join(f"{address}\t{name}\n" for address, name in extra)).encode()
     entries = [*extra, *((address, " ".join(names)) for address, names in links.items())]
-    entries += [(address, own_names(record)) for one in attached for address in one.addresses]
+    entries += [(address, own_names(record)) for place in attached for address in place.addresses]
     return resolvconf.hosts_text(entries, ipv6=_has_ipv6(record)).encode()
 
 

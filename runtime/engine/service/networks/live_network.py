@@ -179,16 +179,16 @@ class LiveNetwork:
 
     def name_of(self, address: str) -> str | None:
         """Return the name of the container that has an address, with the network's name appended."""
-        for one in self.attached.values():
-            if address in one.addresses:
-                return f"{one.name}.{self.record.name}"
+        for place in self.attached.values():
+            if address in place.addresses:
+                return f"{place.name}.{self.record.name}"
         return None
 
     def _index(self) -> None:
         found: defaultdict[str, list[Attached]] = defaultdict(list)
-        for one in self.attached.values():
-            for name in {name.lower() for name in one.settings.dns_names or [one.name]}:
-                found[name].append(one)
+        for place in self.attached.values():
+            for name in {name.lower() for name in place.settings.dns_names or [place.name]}:
+                found[name].append(place)
         self._names = dict(found)
 
     # ---- for clients ----------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ class LiveNetwork:
     def view(self, *, containers: bool) -> NetworkView:
         """Return what clients are shown."""
         return self.record.view(
-            {one.container: self._row(one) for one in self.attached.values()} if containers else {}
+            {place.container: self._row(place) for place in self.attached.values()} if containers else {}
         )
 
     def _row(self, one: Attached) -> NetworkContainer:

@@ -74,7 +74,8 @@ class Networks(NetworkTable):
             return {}
         first = self._id_of("bridge" if mode == "default" else mode)
         named = {
-            self._id_of("bridge" if ref == "default" else ref): one for ref, one in record.networks.items()
+            self._id_of("bridge" if ref == "default" else ref): endpoint
+            for ref, endpoint in record.networks.items()
         }
         if not named or first not in self.nets or self.nets[first].record.user_defined:
             named = {first: named.pop(first, EndpointSettings()), **named}
@@ -107,7 +108,7 @@ class Networks(NetworkTable):
         self, record: ContainerRecord
     ) -> tuple[tuple[Endpoint, ...], tuple[Port, ...], dict[str, EndpointSettings]]:
         """Take addresses for a start, and make the bridges."""
-        wanted = {self._net_of(name, one): one for name, one in record.networks.items()}
+        wanted = {self._net_of(name, asked): asked for name, asked in record.networks.items()}
         out = way_out(wanted)
         for net in (*wanted, *([find(self.nets, "bridge")] if self._needs_gateway(record) else [])):
             await self.bring_up(net)
@@ -123,8 +124,8 @@ class Networks(NetworkTable):
             for net in wanted:
                 net.give_back(record.id)
             raise
-        networks = {net.record.name: one.settings for net, one in zip(wanted, taken, strict=True)}
-        endpoints = [one.endpoint for net, one in zip(wanted, taken, strict=True) if is_bridge(net)]
+        networks = {net.record.name: place.settings for net, place in zip(wanted, taken, strict=True)}
+        endpoints = [asked.endpoint for net, asked in zip(wanted, taken, strict=True) if is_bridge(net)]
         return tuple(endpoints), ports, networks
 
     async def started(self, record: ContainerRecord) -> None:
@@ -141,15 +142,16 @@ class Networks(NetworkTable):
     async def _adopt(self, record: ContainerRecord) -> list[LiveNetwork]:
         """Restore a container's places, also one that was being connected or disconnected."""
         settings = [
-            one
-            for one in record.networks.values()
-            if one.network_id in self.nets and (one.mac_address or not is_bridge(self.nets[one.network_id]))
+            endpoint
+            for endpoint in record.networks.values()
+            if endpoint.network_id in self.nets
+            and (endpoint.mac_address or not is_bridge(self.nets[endpoint.network_id]))
         ]
-        found = [self.nets[one.network_id] for one in settings]
+        found = [self.nets[endpoint.network_id] for endpoint in settings]
         out = way_out(found)
-        for net, one in zip(found, settings, strict=True):
+        for net, endpoint in zip(found, settings, strict=True):
             try:
-                attached = net.adopt(record, one, default_route=net is out)
+                attached = net.adopt(record, endpoint, default_route=net is out)
                 if is_bridge(net):
                     await self.bring_up(net)
                     await link(self, net, record, attached)
@@ -195,16 +197,18 @@ class Networks(NetworkTable):
     def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
         """Return what its old links add to `hosts`: address → names."""
         found: dict[str, list[str]] = {}
-        for partner, alias, one in self._linked(record):
-            names = found.get(one.addresses[0], [])
-            found[one.addresses[0]] = list(dict.fromkeys((*names, *old_links.names_in_hosts(partner, alias))))
+        for partner, alias, place in self._linked(record):
+            names = found.get(place.addresses[0], [])
+            found[place.addresses[0]] = list(
+                dict.fromkeys((*names, *old_links.names_in_hosts(partner, alias)))
+            )
         return found
 
     def link_variables(self, record: ContainerRecord, *, needed: bool = True) -> dict[str, str]:
         """Return the variables of a container's old links; to be called after endpoints_for."""
         found: dict[str, str] = {}
-        for partner, alias, one in self._linked(record, needed=needed):
-            found |= old_links.variables(record.name, partner, alias, one.addresses[0])
+        for partner, alias, place in self._linked(record, needed=needed):
+            found |= old_links.variables(record.name, partner, alias, place.addresses[0])
         return found
 
     def _linked(

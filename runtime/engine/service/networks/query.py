@@ -67,7 +67,7 @@ def _fits(net: LiveNetwork, filters: Filters) -> bool:
     kinds, scopes, drivers = filters.get("type"), filters.get("scope"), filters.get("driver")
     return (
         any_matches(filters.get("name", ()), record.name)
-        and any_matches([f"^{one}" for one in filters.get("id", ())], record.id)
+        and any_matches([f"^{start}" for start in filters.get("id", ())], record.id)
         and (not drivers or record.driver in drivers)
         and (not scopes or "local" in scopes)
         and (not kinds or ("builtin" if record.predefined else "custom") in kinds)

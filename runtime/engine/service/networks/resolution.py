@@ -30,7 +30,7 @@ class ContainerNames:
             found += self._linked(net, name)
         if not found:
             return None
-        return list(dict.fromkeys(address for one in found for address in one.addresses))
+        return list(dict.fromkeys(address for place in found for address in place.addresses))
 
     def _linked(self, net: LiveNetwork, name: str) -> Sequence[Attached]:
         own = net.attached.get(self._id)

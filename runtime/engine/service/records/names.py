@@ -72,7 +72,7 @@ class Names:
         named = self._ids.get(ref.removeprefix("/"))
         if named is not None:
             return named
-        found = [one for one in self._all if ref and one.startswith(ref)]
+        found = [container_id for container_id in self._all if ref and container_id.startswith(ref)]
         if len(found) > 1:
             raise BadParameterError(f"Multiple IDs found with provided prefix: {ref}")
         if not found:

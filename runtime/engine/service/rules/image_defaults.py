@@ -69,8 +69,8 @@ def _program(asked: Config, image: Execution) -> tuple[list[str] | None, list[st
 def _merge_env(asked: list[str] | None, image: list[str] | None) -> list[str]:
     """Merge variables, requested ones first; a name without `=` removes a variable of the image."""
     own = list(asked or ())
-    names = {one.partition("=")[0] for one in own}
-    return own + [one for one in image or () if one.partition("=")[0] not in names]
+    names = {text.partition("=")[0] for text in own}
+    return own + [text for text in image or () if text.partition("=")[0] not in names]
 
 
 def merge_healthcheck(asked: Healthcheck | None, image: dict[str, Any] | None) -> Healthcheck | None:

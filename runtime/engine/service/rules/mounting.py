@@ -58,12 +58,14 @@ def plan_mounts(
     taken = {clean_target(path) for path in host.tmpfs or {}}
     asked = [Planned(point=parse_bind(text, host.volume_driver)) for text in host.binds or ()]
     asked += [_of_request(request) for request in host.mounts or ()]
-    for one in asked:
-        destination = one.point.destination
+    for mount in asked:
+        destination = mount.point.destination
         if destination in taken:
             raise BadParameterError(f"Duplicate mount point: {destination}")
         taken.add(destination)
-        found[destination] = Planned(point=settle(one.point, daemon_root, shallow=shallow), volume=one.volume)
+        found[destination] = Planned(
+            point=settle(mount.point, daemon_root, shallow=shallow), volume=mount.volume
+        )
     for path in config.volumes or {}:
         destination = clean_target(path)
         if destination not in taken and destination not in found:
@@ -192,7 +194,7 @@ def _is_local(path: str) -> bool:
 
 def subpath_of(point: MountPoint) -> str:
     """Return the part of a volume that a mount is limited to."""
-    found = (one.removeprefix(_SUBPATH) for one in point.options if one.startswith(_SUBPATH))
+    found = (option.removeprefix(_SUBPATH) for option in point.options if option.startswith(_SUBPATH))
     return next(found, "") if point.type == "volume" else ""
 
 
@@ -203,10 +205,10 @@ def _tmpfs_request(request: MountRequest, target: str, wrong: str) -> MountPoint
         raise BadParameterError(f"{wrong}: field BindOptions must not be specified")
     options = request.tmpfs_options
     words = ["nosuid", "nodev", "noexec"]
-    for one in (options.options or ()) if options else ():
-        if one not in (["exec"], ["noexec"]):
-            raise BadParameterError(f"{wrong}: invalid option: {'='.join(one)}")
-        words[2:3] = one
+    for option in (options.options or ()) if options else ():
+        if option not in (["exec"], ["noexec"]):
+            raise BadParameterError(f"{wrong}: invalid option: {'='.join(option)}")
+        words[2:3] = option
     if options and options.size_bytes:
         words.append(f"size={options.size_bytes}")
     if options and options.mode:

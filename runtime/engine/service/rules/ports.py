@@ -23,11 +23,11 @@ def ports_of(record: ContainerRecord, host_binding: str = "") -> tuple[Port, ...
     bindings = record.host_config.port_bindings or {}
     for key, wanted in bindings.items():
         number, protocol = parse_port(key)
-        found += [_port(number, protocol, one, host_binding) for one in wanted or [PortBinding()]]
+        found += [_port(number, protocol, binding, host_binding) for binding in wanted or [PortBinding()]]
     if record.host_config.publish_all_ports:
         bound = {(port.container, port.protocol) for port in found}
         wanted_too = [parse_port(key) for key in exposed(record)]
-        found += [_port(*one, PortBinding(), host_binding) for one in wanted_too if one not in bound]
+        found += [_port(*port, PortBinding(), host_binding) for port in wanted_too if port not in bound]
     return tuple(found)
 
 

@@ -28,9 +28,9 @@ def check_config(config: Config) -> None:
         )
     if len(config.hostname) > _HOSTNAME_MOST:
         raise BadParameterError(f"invalid hostname: {config.hostname}; 64 characters are the most")
-    for one in config.env or ():
-        if not one.partition("=")[0]:
-            raise BadParameterError(f"invalid environment variable: {one}")
+    for text in config.env or ():
+        if not text.partition("=")[0]:
+            raise BadParameterError(f"invalid environment variable: {text}")
     if config.stop_signal:
         number_of(config.stop_signal)
     if config.exposed_ports:
@@ -63,9 +63,9 @@ def check_host_config(config: Config, host: HostConfig, facts: HostFacts) -> lis
     for target in host.tmpfs or {}:
         check_target(clean_target(target), "", "tmpfs")
     _check_sysctls(host)
-    for one in host.dns or ():
-        if not is_address(one):
-            raise BadParameterError(f"bad nameserver address: {one}")
+    for address in host.dns or ():
+        if not is_address(address):
+            raise BadParameterError(f"bad nameserver address: {address}")
     return warnings + _health_warnings(config) + _network_warnings(config, host)
 
 
@@ -93,9 +93,11 @@ def _check_unavailable(host: HostConfig) -> None:
         raise UnavailableError(
             "storage options are not available: the file system of the images has no project quotas"
         )
-    for one in host.device_requests or ():
-        asked = " ".join(f"[{' '.join(words or ())}]" for words in one.capabilities or ())
-        raise UnavailableError(f'could not select device driver "{one.driver}" with capabilities: [{asked}]')
+    for request in host.device_requests or ():
+        asked = " ".join(f"[{' '.join(words or ())}]" for words in request.capabilities or ())
+        raise UnavailableError(
+            f'could not select device driver "{request.driver}" with capabilities: [{asked}]'
+        )
 
 
 def check_conflicts(config: Config, host: HostConfig) -> None:

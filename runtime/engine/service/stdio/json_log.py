@@ -250,7 +250,8 @@ class JsonLog:
     def after(self, generation: int) -> int:
         """Return the generation to read after this one."""
         return min(
-            (one for one in self._behind if one > generation), default=max(generation + 1, self.oldest())
+            (reader for reader in self._behind if reader > generation),
+            default=max(generation + 1, self.oldest()),
         )
 
     def open(self, generation: int) -> int:
