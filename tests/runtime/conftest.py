@@ -29,21 +29,34 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         yield engine
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    """A real nnd with the image busybox; nothing may be left of it afterwards."""
+@pytest.fixture(scope="session")
+def shared_daemon() -> Iterator[Daemon]:
+    """The nnd of all modules of a worker that neither kill it nor count what it ever did."""
     with running_daemon() as daemon:
         yield daemon
+
+
+@pytest.fixture(scope="module")
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
+    """A real nnd with the image busybox and nothing else, the worker's own or, if marked so, the module's.
+
+    Nothing may be left of it at its end.
+    """
+    if request.node.get_closest_marker("own_daemon"):
+        with running_daemon() as daemon:
+            yield daemon
+        return
+    shared: Daemon = request.getfixturevalue("shared_daemon")
+    yield shared
+    shared.empty()
+    shared.conforms()
 
 
 @pytest.fixture(params=names())
 def client(request: pytest.FixtureRequest, daemon: Daemon) -> Iterator[Client]:
     """Docker's command and ours, one after the other, at that daemon; it has no containers afterwards."""
-    client = Client(request.param, daemon)
-    yield client
-    left = client("ps", "-aq", "--no-trunc").split()
-    if left:
-        client("rm", "-fv", *left)
+    yield Client(request.param, daemon)
+    daemon.remove_containers()
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from runtime.image.store.image_store import ImageStore
 from runtime.spawn.owner import Owner
 from tests.paths import REPOSITORY
 from tests.runtime.container_rootfs import build_rootfs
+from tests.runtime.daemon_api import Api
 from tests.waiting import at_last
 
 CHECKED = "tests.runtime.checked_nnd"
@@ -100,8 +101,46 @@ class Daemon:
             assert status == 0, f"nnd ended with {status}:\n{self.log.read_text()[-3000:]}"
         left = settled(self.root, self.owners)
         assert not left, f"nnd left {sorted(left)}\n{self.log.read_text()[-3000:]}"
+        self.conforms()
+
+    @property
+    def api(self) -> Api:
+        """Its API, for what is not under test."""
+        return Api(self.socket)
+
+    def remove_containers(self) -> None:
+        """Remove them all, with their anonymous volumes."""
+        for container in self.api("GET", "/containers/json?all=1")[1]:
+            self.api("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+
+    def conforms(self) -> None:
+        """Hold what it was asked and answered since the last call to the OpenAPI document."""
         wrong = self.violations.read_text() if self.violations.exists() else ""
+        self.violations.unlink(missing_ok=True)
         assert not wrong, f"against the OpenAPI document: {wrong[:3000]}"
+
+    def empty(self) -> None:
+        """Remove all that tests left: the next ones find it as it was at its start, but for its events."""
+        self.remove_containers()
+        api = self.api
+        for network in api("GET", "/networks?filters=%7B%22type%22:%5B%22custom%22%5D%7D")[1]:
+            api("DELETE", f"/networks/{network['Id']}")
+        for volume in api("GET", "/volumes")[1]["Volumes"] or ():
+            api("DELETE", f"/volumes/{volume['Name']}?force=1")
+        for image in api("GET", "/images/json")[1]:
+            for name in {*image["RepoTags"], *image["RepoDigests"]} - {BUSYBOX}:
+                api("DELETE", f"/images/{name}?force=1")
+        api("POST", "/images/prune")
+        api("POST", "/build/prune?all=1")
+        for clients_settings in ("docker", "nn"):
+            shutil.rmtree(self.root.parent / clients_settings, ignore_errors=True)
+        left = {
+            "containers": api("GET", "/containers/json?all=1")[1],
+            "volumes": api("GET", "/volumes")[1]["Volumes"],
+            "images": [one for one in api("GET", "/images/json?all=1")[1] if one["RepoTags"] != [BUSYBOX]],
+        }
+        assert not any(left.values()), f"cannot be removed: {left}"
+        assert api("GET", f"/images/{BUSYBOX}/json")[0] == 200, f"{BUSYBOX} is gone"
 
     def docker(
         self, *arguments: str, stdin: str | bytes | None = None, check: bool = True, status: int = 0

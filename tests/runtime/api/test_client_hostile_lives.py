@@ -13,7 +13,7 @@ from tests.runtime.daemon_process import Daemon, running_daemon, settled
 from tests.runtime.hostile_program import PROGRAM, STATUS, build_hostile, dead_filesystem
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
 
 _BOUND_S = 60
 _PYTHON = (

@@ -16,7 +16,7 @@ import pytest
 
 from tests.runtime.clients import Client
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
 
 MIB = 1 << 20
 MOST = 32 * MIB

@@ -11,7 +11,7 @@ import pytest
 
 from tests.runtime.clients import Client
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
 
 
 def killed(client: Client) -> None:

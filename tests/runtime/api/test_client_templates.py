@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime.clients import Client
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
 
 
 def test_what_a_container_has_not_is_shown_as_nothing(client: Client, tmp_path: Path):

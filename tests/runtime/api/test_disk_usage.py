@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime.daemon_process import Daemon
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
 
 
 def test_volumes_may_go_while_they_are_counted(daemon: Daemon):

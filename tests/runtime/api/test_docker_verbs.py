@@ -14,6 +14,7 @@ from tests.runtime.registries import ours
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.own_daemon,
     pytest.mark.skipif(shutil.which("docker") is None, reason="needs docker-cli"),
 ]
 

@@ -5,48 +5,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.client
-import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.runtime.daemon_api import Api
 from tests.runtime.daemon_process import Daemon
 from tests.runtime.engine.service.containers.machine_model import Kind
 from tests.waiting import eventually
 
 PATIENCE_S = 120.0
-
-
-class Api:
-    """The daemon's API over its socket; a daemon that dies in between is a ConnectionError."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        """Ask, and return the status with the document."""
-        status, text = self.raw(method, path, body)
-        return status, json.loads(text) if text.strip() else None
-
-    def raw(self, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
-        """Ask, and return the status with the bytes."""
-        connection = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(PATIENCE_S)
-        with contextlib.closing(connection):
-            connection.sock.connect(str(self.path))
-            data = None if body is None else json.dumps(body)
-            connection.request(method, f"/v1.45{path}", data, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
 
 
 class World:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.daemon_api import Api
 from tests.runtime.daemon_process import Daemon, running_daemon
 from tests.runtime.engine.service.containers import holdings
-from tests.runtime.engine.service.containers.lifecycle_world import Api, agree
+from tests.runtime.engine.service.containers.lifecycle_world import agree
 
 pytestmark = pytest.mark.root
 
