@@ -17,7 +17,9 @@ def test_the_file_in_docs_is_up_to_date(name):
 
 @pytest.mark.parametrize("name", sorted(schema.documents()))
 def test_it_is_a_json_schema(name):
-    jsonschema.Draft202012Validator.check_schema(json.loads(schema.documents()[name]))
+    document = json.loads(schema.documents()[name])
+    jsonschema.Draft202012Validator.check_schema(document)  # raises SchemaError where it is not one
+    assert not jsonschema.Draft202012Validator(document).is_valid("anything else")
 
 
 def test_a_verdict_with_a_fifth_state_is_refused():

@@ -256,9 +256,11 @@ def test_update_raises_and_lowers(manager: CgroupManager) -> None:
 
 def test_cgroups_made_inside_go_too(manager: CgroupManager) -> None:
     group = manager.create("nested")
-    for path in group.dirs:
-        Path(path, "inner/most").mkdir(parents=True)
+    places = [Path(path) for path in group.dirs]
+    for place in places:
+        (place / "inner/most").mkdir(parents=True)
     group.remove()
+    assert places and not any(place.exists() for place in places)
 
 
 def test_a_failed_create_leaves_nothing(manager: CgroupManager) -> None:

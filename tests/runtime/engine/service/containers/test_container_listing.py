@@ -135,6 +135,8 @@ def test_a_name_that_is_allowed_is_safe_in_a_path(text):
 
 
 def test_invented_names_are_free():
-    known = Names()
+    known, invented = Names(), []
     for number in range(3000):
-        known.add(str(number), known.invent())
+        invented.append(known.invent())
+        known.add(str(number), invented[-1])  # which refuses one that is taken
+    assert len(set(invented)) == len(invented)

@@ -179,13 +179,17 @@ def test_who_hangs_while_it_chooses_holds_up_nobody(
     if place == "a file":
         (tmp_path / "run").touch()
 
+    entered = []
+
     async def twice() -> None:
         async with subnet_lock.held_in_loop(tmp_path / "run"):
+            entered.append("first")
             if place == "held":
                 async with subnet_lock.held_in_loop(tmp_path / "run"):
-                    pass
+                    entered.append("second, though the first is still there")
 
-    asyncio.run(twice())
+    asyncio.run(asyncio.wait_for(twice(), 60))
+    assert len(entered) == (2 if place == "held" else 1)
 
 
 @in_loop

@@ -73,3 +73,4 @@ async def test_removal_wakes_all(tmp_path: Path):
     waits = [service.containers.subscribe_wait("web", c) for c in ("next-exit", "removed")]
     await service.containers.remove("web")
     await settle(lambda: all(one.done() for one in waits))
+    assert [await one for one in waits] == [(0, ""), (0, "")]
