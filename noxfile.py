@@ -135,7 +135,8 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench", "run", *session.posargs)
 
 
-_PARTS = (("-n", "2", "--dist", "loadscope", "-m", "not qemu"), ("-m", "qemu"))
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadscope")
+_PARTS = ((*SIDE_BY_SIDE, "-m", "not qemu"), ("-m", "qemu"))
 """Which tests may run side by side: tests/conftest.py. Emulated guests starve beside others: alone."""
 
 
@@ -153,7 +154,7 @@ def unit(session: nox.Session) -> None:
     """The tests that need no root and take seconds."""
     _python_packages(session)
     apart = "not root and not qemu and not network and not browser and not peers and not slow and not micro"
-    _python(session, "-m", "pytest", "-m", apart, *session.posargs)
+    _python(session, "-m", "pytest", "--benchmark-disable", *SIDE_BY_SIDE, "-m", apart, *session.posargs)
 
 
 @nox.session
