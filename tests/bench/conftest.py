@@ -13,6 +13,12 @@ from bench.image import ImageError, build
 from tests.paths import REPOSITORY
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have no charts, which take two thirds of a run of fakes; tests/reports draws them."""
+    monkeypatch.setattr("reports.page.build", lambda evidence, target: "<p>not drawn in this test</p>")
+
+
 @pytest.fixture(scope="session")
 def image_cache() -> Path:
     return Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")

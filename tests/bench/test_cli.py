@@ -23,7 +23,7 @@ from tests.waiting import eventually
 
 
 @pytest.fixture
-def events(tmp_path, monkeypatch):
+def events(tmp_path, monkeypatch, undrawn):
     """A world of fakes; the list fills with what is asked of its backends."""
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

@@ -213,7 +213,7 @@ def measured(tmp_path_factory):
 
 
 @pytest.fixture
-def machine(measured, tmp_path, monkeypatch):
+def machine(measured, tmp_path, monkeypatch, undrawn):
     """That machine again, with the run's copy in `old`: append how slow its runtime is in the next runs."""
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
