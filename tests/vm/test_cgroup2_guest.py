@@ -16,6 +16,20 @@ from vm.initramfs import CONTAINER_MODULES
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
 CHECKS = Path(__file__).parent / "in_guest/check_containers.py"
+PYTHON = ("python3-minimal", "python3-msgspec", "python3-isal", "python3-pytest", "python3-hypothesis")
+DAEMON = (
+    "apparmor",
+    "python3-aiohttp",
+    "python3-dnspython",
+    "python3-jsonschema",
+    "python3-rich",
+    "python3-typer",
+    "python3-typing-extensions",
+    "python3-urllib3",
+    "python3-zstandard",
+    "busybox-static",
+    "docker-cli",
+)
 PYTEST = [
     "python3",
     "-m",
@@ -49,8 +63,8 @@ def content(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def guest(harness, content, rootfs):
-    image = harness.prepare(*rootfs, CONTAINER_MODULES)
+def guest(harness, content, debian):
+    image = harness.prepare(*debian((*PYTHON, *DAEMON, "procps", "nftables")), CONTAINER_MODULES)
     with v2_guest(harness, image, content, memory_mib=2048) as vm:
         yield vm
 
