@@ -28,8 +28,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     of each family (None = all; of a slow arm's it counts slices alone). slow_primary_only: slow arms skip
     scenarios without a primary metric.
     slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
-    are run once, uncounted, in fresh instances. max_visits: of a scenario in a session. left_out: arm →
-    families for which it has no time here.
+    are run once, uncounted, in fresh instances. max_visits: of a scenario in a session. left_out: backend →
+    families for which there is no time here.
     """
 
     name: str

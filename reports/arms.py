@@ -85,7 +85,7 @@ class Legend:
         arm = self._arms.get(name)
         if arm is None:
             return _LABELS.get(name, name)
-        if arm.role == "control":
+        if arm.twin_of:
             return f"{_COPIED.get(arm.backend, arm.backend)} again (A/A)"
         if arm.extra:
             return f"{arm.backend} with {100 * arm.extra:g} % more work"
@@ -99,7 +99,7 @@ class Legend:
         arm = self._arms.get(name)
         known = arm.backend if arm is not None else name
         if arm is not None and arm.is_control:
-            known = f"{arm.backend}-b" if arm.role == "control" else "positive"
+            known = f"{arm.backend}-b" if arm.twin_of else "positive"
         return STYLES.get(known) or _OTHERS[sum(name.encode()) % len(_OTHERS)]
 
     def is_emulated(self, name: str) -> bool:

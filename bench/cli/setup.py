@@ -148,7 +148,7 @@ def exclusions(
                 foreign.add((arm.name, scenario.name))
             elif (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
                 reasons[arm.name, scenario.name] = reason
-            elif scenario.family in profile.left_out.get(arm.name, ()):
+            elif scenario.family in profile.left_out.get(arm.backend, ()):
                 reason = f"no time: left out of the {profile.name} profile for {arm.name}; run --profile full"
                 reasons[arm.name, scenario.name] = reason
     for arm_name, scenario_name in too_slow(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
