@@ -1,7 +1,7 @@
 """All runs below a directory as one DuckDB database in memory: no server, nothing to keep up to date.
 
-Tables: `runs` (a row a run), `samples` (all Parquet files), `verdicts` (all verdicts with their run). Runs
-that cannot be read are in `unreadable` with the reason: one broken directory hides no other.
+Tables: `runs` (one row per run), `samples` (all Parquet files), `verdicts` (all verdicts with their run).
+Runs that cannot be read are in `unreadable`, with the reason, so that they do not hide the others.
 """
 
 from __future__ import annotations

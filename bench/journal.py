@@ -75,7 +75,7 @@ class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
 class ClosedLine(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
     """A look at the data after so many whole sessions, and what it found decided (possibly nothing).
 
-    One line a look, so that a kill leaves either all of what it closed or no trace of it.
+    One line per look, so that a kill leaves either all of what it closed or no trace of it.
     """
 
     sessions: int

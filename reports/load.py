@@ -23,7 +23,7 @@ class ReportError(Exception):
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """All that a page may say: the run's record, its samples in run order, the claims and their verdicts.
 
-    `samples` has the columns of `bench.model.Sample`, a row a sample; empty when the run measured nothing.
+    `samples` has the columns of `bench.model.Sample`, one row per sample; empty if the run measured nothing.
     `remarks` are sentences about the files themselves (recovered from the journal, not judged yet).
     """
 

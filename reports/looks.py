@@ -29,7 +29,7 @@ _ENDED: dict[EndedBecause | None, str] = {
 
 
 class LooksSection(msgspec.Struct, frozen=True, kw_only=True):
-    """The section: after how many sessions the run first looked, what ended it, a picture a system."""
+    """The section: after how many sessions the run first looked, what ended it, one picture per system."""
 
     first: int
     ended: str

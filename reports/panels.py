@@ -143,7 +143,7 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
             titles.get(name, name),
             startup.ecdf(rows, evidence.legend, mark),
             quantile_table(rows, evidence.legend),
-            alt=f"Share of starts done over time for {name}, one line a system; the table has the quantiles.",
+            alt=f"Share of starts done over time for {name}, one line per system; the table has quantiles.",
             wide=name == "startup.first_instruction",
         )
     phases = evidence.of(*_names(evidence, "startup.phase."))
@@ -154,7 +154,7 @@ def start_up(evidence: Evidence) -> Iterator[Panel]:
             startup.phases(phases, evidence.legend),
             median_table(phases, evidence.legend),
             lead="Medians of each phase by the host's clock, and their sum. Each bar has its own axis.",
-            alt="Stacked bars of the phases of a start, one bar a system; the table has their medians.",
+            alt="Stacked bars of the phases of a start, one bar per system; the table has their medians.",
         )
 
 
@@ -187,7 +187,7 @@ NETWORK = (
 
 
 def network(evidence: Evidence) -> Iterator[Panel]:
-    """What the network gives and what it costs, a row a network mode."""
+    """What the network gives and what it costs, one row per network mode."""
     for key, title, prefix in NETWORK:
         names = _names(evidence, prefix)
         if names:
@@ -274,7 +274,7 @@ def _levels_of(evidence: Evidence, key: str, title: str, labels: dict[str, str])
         title,
         levels.levels(rows, labels, "median and middle half", evidence.legend),
         median_table(rows, evidence.legend),
-        alt=f"{title}: a dot a system, a row a mode; the table has the medians.",
+        alt=f"{title}: one dot per system, one row per mode; the table has the medians.",
         wide=False,
     )
 
@@ -327,7 +327,7 @@ def median_table(samples: pd.DataFrame, legend: Legend) -> TextTable:
 
 
 def all_medians(evidence: Evidence) -> TextTable:
-    """The median of every metric on every arm, a row a metric: the absolute numbers behind the ratios."""
+    """The median of every metric on every arm, one row per metric: the absolute numbers behind the ratios."""
     found = {(level.metric, level.arm): level for level in medians(evidence.valid)}
     systems = [arm for arm in evidence.arms if any(key[1] == arm for key in found)]
     rows = []

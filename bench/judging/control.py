@@ -47,7 +47,7 @@ def pairs_of(claims: Claims, plan: Plan | None) -> tuple[Pair, ...]:
 def control_rows(
     claims: Claims, evidence: RunSeries, gate: Gate, skip: frozenset[str], pairs: tuple[Pair, ...]
 ) -> list[Verdict]:
-    """The joint row first, then one row a metric and pair. Without pairs the joint row alone, saying so."""
+    """The joint row first, then one row per metric and pair. Without pairs the joint row alone, saying so."""
     found = {
         (metric, arm, original): series
         for arm, original in pairs

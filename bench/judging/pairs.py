@@ -118,12 +118,12 @@ def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
 
 
 def value_series(visits: Visits) -> dict[Key, Series]:
-    """Every arm's own values, one number a visit, in the samples' unit."""
+    """Every arm's own values, one number per visit, in the samples' unit."""
     return _series(visits.cells, visits.cells["value"].to_numpy(dtype=np.float64))
 
 
 def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
-    """Reduce one number a visit to one number a session for each (metric, arm)."""
+    """Reduce one number per visit to one number per session for each (metric, arm)."""
     if frame.empty:
         return {}
     codes = np.asarray(frame.groupby(["metric", "arm"], sort=False).ngroup(), dtype=np.int64)

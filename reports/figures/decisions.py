@@ -1,4 +1,4 @@
-"""When each metric was decided: a row a metric, as long as it was measured, with what came out at its end."""
+"""When each metric was decided: one row per metric, as long as it was measured, with its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forest plot: one row a metric, its performance ratio and interval, lines at the claim's margin and at 1."""
+"""Forest plot: one row per metric, its ratio and interval, lines at the claim's margin and at 1."""
 
 from __future__ import annotations
 

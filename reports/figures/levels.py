@@ -18,7 +18,7 @@ FAR = 12.0
 
 
 def cost_bars(samples: pd.DataFrame, title: str, legend: Legend) -> go.Figure:
-    """One bar an arm from zero to its median, labelled with the value; `samples` are of one metric."""
+    """One bar per arm from zero to its median, labelled with the value; `samples` are of one metric."""
     table = medians(samples)
     factor, shown = scale(table[0].unit, max(level.median for level in table))
     bars = go.Bar(
@@ -44,7 +44,7 @@ def cost_bars(samples: pd.DataFrame, title: str, legend: Legend) -> go.Figure:
 
 
 def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str, legend: Legend) -> go.Figure:
-    """A dot an arm with the middle half of its samples, a row a metric (`rows`: metric → row name).
+    """One dot per arm with the middle half of its samples, one row per metric (`rows`: metric → row name).
 
     The axis begins at zero, or is logarithmic where the medians lie more than `FAR` apart.
     """

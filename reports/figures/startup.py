@@ -72,7 +72,7 @@ def _steps(legend: Legend, arm: str, times: Floats, unit: str, end: float) -> go
 
 
 def phases(samples: pd.DataFrame, legend: Legend) -> go.Figure:
-    """Median length of each phase in order of time, one bar and one linear axis an arm.
+    """Median length of each phase in order of time, one bar and one linear axis per arm.
 
     `samples` hold metrics `startup.phase.<name>`. Axes differ: a VM's start takes a thousand containers'.
     """
