@@ -159,11 +159,12 @@ def unit(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """ruff, the import contracts and strict types."""
+    """ruff, the import contracts, no import circle, and strict types."""
     _python_packages(session)
     _python(session, "-m", "ruff", "check", ".")
     _python(session, "-m", "ruff", "format", "--check", ".")
     session.run(str(VENV / "bin" / "lint-imports"), external=True)
+    _python(session, "-m", "tests.lint.circles")
     _python(session, "-m", "mypy")
 
 
