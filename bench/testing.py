@@ -98,7 +98,7 @@ class FakeInstance:
         return Completed(argv=tuple(argv), exit_code=0, stdout=stdin, stderr=b"", start_ns=now, end_ns=now)
 
     def open(self, argv: Sequence[str]) -> FakeChannel:
-        """An echoing worker; BackendError when the backend was told to fail `open`."""
+        """Return an echoing worker; BackendError if the backend fails at `open`."""
         self._backend.say("open", argv[-1])
         return FakeChannel()
 

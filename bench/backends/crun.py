@@ -254,6 +254,7 @@ class CrunInstance(PipedPrograms):
             if until_output:
                 first_ns = streams.first_output(what)
         finally:
+            # crun ends once the container runs; reap it even if the first byte never came.
             code = child.wait()
         ready_ns = time.monotonic_ns()
         if code:

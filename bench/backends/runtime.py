@@ -149,6 +149,7 @@ class RuntimeInstance(PipedPrograms):
             raise BackendError(f"stop a container: {error}") from error
 
     def _start(self, until_output: bool) -> StartRecord:
+        # The program inherits the CPUs of the thread that starts it, as on the host: no cpuset to write.
         with pinned(self._cpus):
             record = self._container.start(*self._streams.descriptors)
         ready_ns = time.monotonic_ns()

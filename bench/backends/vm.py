@@ -39,6 +39,7 @@ from vm.probe import usable_kvm
 MEMORY_MIB = 1024
 VOLUME_MIB = 1024
 _LONGEST_ROOT = 50
+"""Bytes of the path of a directory for sockets: libvirt appends its own names, up to the limit of 107."""
 
 
 class VmBackend:

@@ -24,10 +24,17 @@ _RUN = "results/20261124-090000-ab12cd"
 app.command("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
     verbs.run
 )
+app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
+app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
 app.command("judge", epilog="Example: ninetynine judge old=before.json new=after.json --baseline old")(
     judging.judge
 )
-app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
+app.command(
+    "compare",
+    cls=comparing.Gated,
+    epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
+)(comparing.compare_runs)
+app.command("list", epilog="Example: ninetynine list metrics")(listing.show_list)
 app.command("doctor", epilog="Example: ninetynine doctor --json")(doctor.doctor)
 app.command(
     "tune",
@@ -35,13 +42,6 @@ app.command(
     epilog="Example: ninetynine tune -- ninetynine run --families cpu,memory",
 )(tuning.tune)
 app.command("untune", epilog="Example: ninetynine untune --json")(tuning.untune)
-app.command(
-    "compare",
-    cls=comparing.Gated,
-    epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
-)(comparing.compare_runs)
-app.command("list", epilog="Example: ninetynine list metrics")(listing.show_list)
-app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ _STYLE: dict[RowState, str] = {
 
 
 class Gated(TyperCommand):
-    """A command that exits with 3 on usage error, because its 2 means "cannot tell"."""
+    """A command that exits with 3 on a usage error, because its 2 means "cannot tell"."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Parse the arguments; a usage error gets status 3."""
@@ -129,8 +129,12 @@ def compare_runs(
 ) -> int:
     """Compare two runs of one host: is NEW worse than OLD in any metric?
 
-    Exit status: 0 compared; 3 not comparable (unreadable, another host, a failed control, usage error);
-    130 interrupted. With --gate: 0 nothing worse, 1 worse, 2 cannot tell.
+    Exit status:
+    0 compared; with --gate: nothing is worse
+    1 with --gate: something is worse
+    2 with --gate: cannot tell
+    3 not comparable (unreadable, another host, a failed control), or a usage error
+    130 interrupted
     """
     choice = Choice(
         margin=margin,
@@ -280,8 +284,8 @@ def _show(found: RunComparison, second: Live | None) -> None:
 
     for name, loaded in (("OLD", found.old), ("NEW", found.new)):
         line(f"{name}: {loaded.directory}, {loaded.run.plan.profile}, {loaded.run.started}")
-    for told in (*map(_told, found.differences), *found.notes):
-        line(f"note: {told}")
+    for note in (*map(_difference, found.differences), *found.notes):
+        line(f"note: {note}")
     tables.plain(
         console,
         ("reading", "role", "metric", "arm", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
@@ -324,7 +328,7 @@ def _interval(row: ComparedRow) -> str:
     return f"{words.percent(one.estimate)} [{words.percent(one.low)}, {words.percent(one.high)}]"
 
 
-def _told(one: Difference) -> str:
+def _difference(one: Difference) -> str:
     verb = {"allowed": "differs, as allowed", "noted": "differs"}[one.weight]
     return f"{one.item} {verb}: {one.old} → {one.new} ({one.why})"
 
@@ -336,5 +340,5 @@ def _answer(found: RunComparison) -> str:
         return f"worse: {', '.join(outcome.worse)} (of {primary} primary readings)"
     if outcome.answer == "nothing worse":
         return f"nothing worse: all {primary} primary readings keep {kept} of OLD's performance"
-    hint = f"; these runs could tell a margin of {outcome.tellable:.3g}" if outcome.tellable < 1.0 else ""
+    hint = f"; these runs could decide a margin of {outcome.tellable:.3g}" if outcome.tellable < 1.0 else ""
     return f"cannot tell: {len(outcome.open)} of {primary} primary readings are open{hint}"

@@ -57,10 +57,13 @@ def doctor(
     cpus: Annotated[str | None, typer.Option(help="CPUs, as for `run`. Default: the first two.")] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Check what this machine can measure, how noisy it is, and how long a verdict on 1 % takes here.
+    """Check what can be measured here, how noisy it is, and how long a verdict takes.
 
-    Exit status: 0 fine; 1 something prevents measuring; 2 usage error; 4 too noisy for a quick run to decide
-    1 %.
+    Exit status:
+    0 fine
+    1 something prevents measuring
+    2 usage error
+    4 too noisy for a quick run to decide 1 %
     """
     deps, cache = current(), cache_dir()
     chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()

@@ -75,10 +75,13 @@ def judge(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Judge a run again and write its verdicts.json; or judge samples measured with any other tool.
+    """Judge a run again, or judge samples measured with any other tool.
 
-    Exit status: 0 judged, whatever the verdicts; 1 a file cannot be judged, or was cut off (a run's files are
-    repaired); 2 usage error; 3 a control of the run failed.
+    Exit status:
+    0 judged, whatever the verdicts
+    1 a file cannot be judged, or was cut off (a run's files are repaired)
+    2 usage error
+    3 a control of the run failed
     """
     choices = Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
     if len(files) == 1 and os.path.isdir(files[0]):  # noqa: PTH112  (is_dir() raises where a parent is closed)

@@ -31,7 +31,7 @@ def show_list(
     results: Annotated[Path, typer.Option(help="The directory with the runs.")] = Path("results"),
     as_json: AsJson = False,
 ) -> int:
-    """List backends (and whether they work here), scenarios, metrics with definitions, and runs."""
+    """List backends (with their state here), scenarios, metrics, and runs."""
     subjects = [subject] if subject else list(Subject)
     found = {one.value: _LISTS[one](results) for one in subjects}
     if as_json:

@@ -58,11 +58,11 @@ def tune(
     ] = None,
     as_json: AsJson = False,
 ) -> int:
-    """Make the host quieter (governor, turbo, page migration, interrupts) and put it back later. Needs root.
+    """Make the host quieter (governor, turbo, page migration, interrupts). Needs root.
 
-    With a command, the host stays tuned until the command ends, and its exit status is returned (125: the
-    host could not be tuned, or the command not started). Without one, until `ninetynine untune` or the next
-    boot.
+    With a command: until the command ends, whose exit status is returned
+    (125: the host could not be tuned, or the command not started).
+    Without a command: until `ninetynine untune` or the next boot.
     """
     ours = tuner(names.cpus(cpus, os.sched_getaffinity(0)))
     if show:
@@ -82,10 +82,10 @@ def tune(
 
 @guarded
 def untune(as_json: AsJson = False) -> int:
-    """Put back everything that `tune` changed, also if it was killed. Needs root if there is something to do.
+    """Put back everything that `tune` changed, also after it was killed. Needs root.
 
-    A setting that someone else changed since then is left alone and listed. Exit status: 0 done; 1 a setting
-    could not be put back.
+    A setting that someone else changed since then is left alone and listed.
+    Exit status: 0 done; 1 a setting could not be put back.
     """
     ours = tuner()
     if ours.record() is None and not ours.directory.exists():

@@ -63,8 +63,12 @@ def run(
 ) -> int:
     """Measure backends against the host, judge the claims and write a report. Needs root.
 
-    Exit status: 0 complete, whatever the verdicts; 1 error; 2 usage error; 3 a control failed, so the run is
-    invalid; 130 interrupted.
+    Exit status:
+    0 complete, whatever the verdicts
+    1 error
+    2 usage error
+    3 a control failed, so the run is invalid
+    130 interrupted
     """
     watch = progress(err(), quiet=as_json)
     with interruptible(), tuned_for_a_run(tune, cpus, watch.say):

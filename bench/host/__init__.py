@@ -1,1 +1,1 @@
-"""The host a run is taken on: who it is, and what about it can spoil a measurement."""
+"""The host: its identity, what can spoil a measurement on it, its noise, and settings to tune."""

@@ -103,6 +103,7 @@ class Crypto(msgspec.Struct, kw_only=True):
 
         def rate(output: Output) -> dict[str, float]:
             parsers.derived_key(output.text)
+            # One iteration less: the start that is subtracted did one as well.
             return {CRYPTO.name: (work.done - 1) / (max(1, output.duration_ns - start_ns) / 1e9)}
 
         found = work.nominal(readings(whole, rate), self.metrics)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from bench.backends.base import Engine, InstanceSpec
+from bench.backends.base import Engine
 from bench.model import Better, Metric, Role
 from bench.scenarios.base import Context, Reading, ScenarioError
-from bench.scenarios.lifecycle import Timed, engine_of, removed
+from bench.scenarios.lifecycle import OnDaemon, Timed, engine_of, removed
 
 FAMILY = "image"
 CHANGE = 1 << 20
@@ -141,7 +141,7 @@ class ImageSource(Protocol):
         """Return the bytes of the last layer of a pushed image."""
 
 
-class ImageTransfer(msgspec.Struct, kw_only=True):
+class ImageTransfer(OnDaemon, kw_only=True):
     """Pull, pull again, pull the changed image, change it, commit, push, push again; then remove
     everything."""
 
@@ -152,13 +152,7 @@ class ImageTransfer(msgspec.Struct, kw_only=True):
     )
     cost_s: float = 0.8
     every_nth_block: int = 16
-    scales_work: bool = False
     family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Ask for a daemon."""
-        return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
         """Go through it once. Raises BackendError, ScenarioError."""
@@ -234,20 +228,14 @@ class Action(Protocol):
         """Do it."""
 
 
-class ManyContainers(msgspec.Struct, kw_only=True):
+class ManyContainers(OnDaemon, kw_only=True):
     """A hundred containers of one image: their disk, and whether the image is unchanged."""
 
     name: str = "image.containers"
     metrics: tuple[Metric, ...] = (*PER_CONTAINER.values(), CHANGED_FILES)
     cost_s: float = 1.0
     every_nth_block: int = 16
-    scales_work: bool = False
     family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Ask for a daemon."""
-        return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
         """Create, count, remove, compare. Raises BackendError, ScenarioError."""

@@ -88,21 +88,26 @@ class Timed(msgspec.Struct):
         )
 
 
-class RunCommand(msgspec.Struct, kw_only=True):
-    """Whole `run` commands of the client."""
+class OnDaemon(msgspec.Struct, kw_only=True):
+    """What scenarios of daemons share: no instance is started for them, they create containers themselves."""
 
-    name: str = RUN.name
-    metrics: tuple[Metric, ...] = (RUN,)
-    cost_s: float = 0.06
-    every_nth_block: int = 4
     scales_work: bool = False
-    runs: int = 3
     family: str = FAMILY
     kind: Literal["slice", "instance"] = "instance"
 
     def spec(self) -> InstanceSpec:
         """Ask for a daemon."""
         return InstanceSpec(engine=True)
+
+
+class RunCommand(OnDaemon, kw_only=True):
+    """Whole `run` commands of the client."""
+
+    name: str = RUN.name
+    metrics: tuple[Metric, ...] = (RUN,)
+    cost_s: float = 0.06
+    every_nth_block: int = 4
+    runs: int = 3
 
     def run(self, context: Context) -> list[Reading]:
         """Run some, one after the other. Raises BackendError, ScenarioError."""
@@ -114,20 +119,13 @@ class RunCommand(msgspec.Struct, kw_only=True):
         return timed.readings
 
 
-class Life(msgspec.Struct, kw_only=True):
+class Life(OnDaemon, kw_only=True):
     """One container by the API, then one by the client."""
 
     name: str = "engine.life"
     metrics: tuple[Metric, ...] = (*API.values(), *CLI.values())
     cost_s: float = 0.15
     every_nth_block: int = 8
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Ask for a daemon."""
-        return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
         """Go through both. Raises BackendError, ScenarioError."""
@@ -159,20 +157,13 @@ class Life(msgspec.Struct, kw_only=True):
                 command(engine.command("rm", container))
 
 
-class Memory(msgspec.Struct, kw_only=True):
+class Memory(OnDaemon, kw_only=True):
     """Memory of the daemon itself, and what each container adds to it."""
 
     name: str = MEMORY.name
     metrics: tuple[Metric, ...] = (MEMORY, MEMORY_EACH)
     cost_s: float = 0.3
     every_nth_block: int = 8
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Ask for a daemon."""
-        return InstanceSpec(engine=True)
 
     def run(self, context: Context) -> list[Reading]:
         """Read it before and while containers run. Raises BackendError, ScenarioError."""

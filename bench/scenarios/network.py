@@ -170,6 +170,7 @@ class NetworkSlice(OnWire, kw_only=True):
         if not self.transfer.counts_cpu:
             return readings(worker.run(argv), self._parse)
         meter = Meter(peer, size)
+        # The background before and after: other work on the host may begin or end during the transfer.
         meter.background()
         output = worker.run(argv, meanwhile=meter.watch)
         meter.background()

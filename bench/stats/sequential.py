@@ -122,6 +122,7 @@ def _tail(silent: _NoCall, look: int, chance: float) -> float:
         reached = float(WEIGHTS @ _first_calls(silent, look, delta * UNIT)) * delta / 2.0
         low, high = (delta, high) if reached < chance else (low, delta)
         slope = float(_first_calls(silent, look, np.array([delta]))[0]) * delta / max(reached, 1e-300)
+        # In logarithms, because levels span powers of ten; at most a factor e per step, not to overshoot.
         step = math.log(chance / max(reached, 1e-300)) / max(slope, 1e-3)
         moved = delta * math.exp(max(-1.0, min(1.0, step)))
         delta, previous = (moved if low < moved < high else (low + high) / 2.0), delta

@@ -104,6 +104,7 @@ class DaemonInstance(PipedPrograms, abc.ABC):
                 raise BackendError(
                     f"start {argv[0]} in {self.system}: it ended without output; its last words: {words}"
                 )
+            # The first byte may arrive before the answer to start.
             phases.append(("program", max(0, first_ns - ready_ns)))
         return StartRecord(
             requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)

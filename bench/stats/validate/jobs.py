@@ -45,7 +45,7 @@ class StudyResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Job = tuple[str, tuple[Any, ...], int, int]
-"""Part, what of it, runs, seed."""
+"""(part, its parameters, runs, seed)."""
 
 SESSIONS = (4, 8, 30)
 CONTROL_SESSIONS, CONTROL_METRICS = (4, 6, 12), (1, 10, 40)
@@ -120,7 +120,7 @@ _PARTS: dict[str, Callable[..., Any]] = {
 
 
 def walk(jobs: list[Job], processes: int | None = None) -> Iterable[tuple[Job, Any]]:
-    """Each job with its numbers, in order; over all CPUs unless told otherwise, 1 stays in this process."""
+    """Yield each job with its numbers, in order; processes: all CPUs by default, 1 stays in this process."""
     workers = processes or os.cpu_count() or 1
     if workers == 1:
         yield from ((job, run(job)) for job in jobs)
