@@ -42,15 +42,17 @@ class DockerBackend(DaemonBackend):
             return NotAvailable(chroot)
         asked = subprocess.run([program, "--version"], capture_output=True, text=True)
         version_text = asked.stdout.removeprefix("Docker version ").partition(",")[0].strip()
-        limits = ("no network modes bridge and nat: a daemon of our own makes no bridge on the host",)
-        return self._info(version_text, "a daemon of our own", limits)
+        limits = (
+            "no network modes bridge and nat: a dockerd started by the suite makes no bridge on the host",
+        )
+        return self._info(version_text, "started by the suite", limits)
 
     def unsupported(self, spec: InstanceSpec) -> str | None:
-        """Its default bridge masquerades; a daemon of our own has no bridge."""
+        """Its default bridge masquerades; a dockerd started by the suite has no bridge."""
         if spec.network == "bridge":
             return "Docker's default bridge masquerades, which is the mode nat"
         if spec.network == "nat" and dockerd.system_daemon() is None:
-            return "no Docker daemon runs here, and one of our own makes no bridge on the host"
+            return "no Docker daemon runs here, and a dockerd started by the suite makes no bridge"
         return None
 
     def running(self) -> DockerApi | None:

@@ -42,7 +42,7 @@ class NndBackend(DaemonBackend):
             )
         if _program("nn") is None:
             return NotAvailable("the client nn is not installed beside Python; run `nox -s setup`")
-        details = {"daemon": "a daemon of our own", "start": "API create, attach, start"}
+        details = {"daemon": "started by the suite", "start": "API create, attach, start"}
         return BackendInfo(
             name=self.name,
             kind="container",

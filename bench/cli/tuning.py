@@ -27,7 +27,7 @@ _STATE = {"change": "would change", "fine": "fine", "absent": "not here", "refus
 Say = Callable[[str], None]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class TunePlan(msgspec.Struct, frozen=True, kw_only=True):
     """`tune --show --json`: what is changed now, what would be, and what is left alone and why."""
 
     tuned: TuneRecord | None
@@ -35,7 +35,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     left: dict[str, str]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class TuneResult(msgspec.Struct, frozen=True, kw_only=True):
     """`tune --json` and `untune --json`: the outcome for each file."""
 
     files: list[Done]
@@ -71,13 +71,15 @@ def tune(
         return _show(ours, as_json)
     if command:
         try:
-            return run_tuned(ours, command, _teller())
+            return run_tuned(ours, command, _printer())
         except TuneError as error:
             raise CliError(str(error), OURS) from error
     with ours.locked():
         left = ours.settle()
         done = ours.tune(kept=True)
-    return _told([*left, *done], as_json, "nothing to change: the host is already tuned, as far as it can be")
+    return _finish(
+        [*left, *done], as_json, "nothing to change: the host is already tuned, as far as it can be"
+    )
 
 
 @guarded
@@ -89,10 +91,10 @@ def untune(as_json: AsJson = False) -> int:
     """
     ours = tuner()
     if ours.record() is None and not ours.directory.exists():
-        return _told([], as_json, "nothing to put back")
+        return _finish([], as_json, "nothing to put back")
     with ours.locked():
         done = ours.put_back()
-    return _told(done, as_json, "nothing to put back")
+    return _finish(done, as_json, "nothing to put back")
 
 
 def run_tuned(ours: Tuner, command: Sequence[str], say: Say) -> int:
@@ -173,13 +175,13 @@ def _settle(ours: Tuner, say: Say) -> None:
         say(f"tune: left by a killed process: {one.setting}: {one.path}: {one.words}")
 
 
-def _teller() -> Say:
+def _printer() -> Say:
     console = err()
     return lambda words: console.print(f"· {words}", markup=False, highlight=False)
 
 
 def _show(ours: Tuner, as_json: bool) -> int:
-    shown = Shown(tuned=ours.record(), settings=ours.plan(), left=dict(LEFT))
+    shown = TunePlan(tuned=ours.record(), settings=ours.plan(), left=dict(LEFT))
     if as_json:
         print_json(shown)
         return COMPLETE
@@ -199,9 +201,9 @@ def _arrow(one: PlannedChange) -> str:
     return f"{one.present} → {one.wanted}" if one.do == "change" else one.present
 
 
-def _told(done: list[Done], as_json: bool, nothing: str) -> int:
+def _finish(done: list[Done], as_json: bool, nothing: str) -> int:
     if as_json:
-        print_json(Told(files=done))
+        print_json(TuneResult(files=done))
     elif not done:
         out().print(nothing, highlight=False)
     else:
