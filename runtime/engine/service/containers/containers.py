@@ -126,15 +126,15 @@ class Containers:
     def _image_ids(self, ref: str) -> Iterable[str]:
         """Return the image of that name and all that were made from it."""
         try:
-            found = {self._parts.images.find_id(ref)}
+            image_ids = {self._parts.images.find_id(ref)}
         except ImageError:
             return ()
         images = {image.id: image.parent for image in self._parts.images.list()}
         before = 0
-        while len(found) != before:
-            before = len(found)
-            found |= {one for one, parent in images.items() if parent in found}
-        return found
+        while len(image_ids) != before:
+            before = len(image_ids)
+            image_ids |= {image_id for image_id, parent in images.items() if parent in image_ids}
+        return image_ids
 
     def directory(self, container_id: str) -> Path:
         """Return `containers/<id>`, as ContainerTable.directory."""

@@ -59,14 +59,14 @@ def select(
     tests = _tests(filters, lookups)
     bounds = [(name, lookups.container(ref)) for name in ("before", "since") for ref in filters.get(name, ())]
     every = all or "status" in filters or "exited" in filters
-    found = [
+    selected = [
         record
         for record in newest
         if (every or record.state.running or record.state.status == "restarting")
         and _in_range(record, bounds)
         and _fits(record, filters, tests)
     ]
-    return found[:limit] if limit > 0 else found
+    return selected[:limit] if limit > 0 else selected
 
 
 def check(filters: Filters) -> None:

@@ -167,21 +167,21 @@ class Starter:
 
         Blocking.
         """
-        volumes, found = self._parts.volumes, {}
+        volumes, directories = self._parts.volumes, {}
         check_answers(point.source for point in record.mounts if point.type == "bind")
         with contextlib.ExitStack() as undo:
             for point in record.mounts:
                 if point.type == "volume":
                     labels = {ANONYMOUS_LABEL: ""} if point.anonymous else {}
                     new = volumes.ensure(point.name, driver="local", options={}, labels=labels)
-                    found[point.name] = volumes.mount(point.name)
+                    directories[point.name] = volumes.mount(point.name)
                     undo.callback(volumes.unmount, point.name)
                     if new and not point.no_copy:
                         volumes.populate(point.name, tuple(layers), point.destination, subpath_of(point))
                 elif point.type == "bind":
                     _make_source(point)
             undo.pop_all()
-        return found
+        return directories
 
     def _write_files(self, record: ContainerRecord, directory: Path) -> None:
         contents = {

@@ -120,16 +120,16 @@ def _container(record: ContainerRecord, around: Surroundings, facts: HostFacts) 
 def _masks(record: ContainerRecord) -> dict[str, tuple[str, ...]]:
     """Return what is masked or read-only below /proc and /sys, where it differs from the defaults."""
     host = record.host_config
-    found = {}
+    masks = {}
     for name in ("masked_paths", "readonly_paths"):
         asked = getattr(host, name)
         if not host.privileged and asked == list(defaults.MASKED_BY_DOCKER):
             continue  # no less was asked for than is masked by default
         if asked is not None:
-            found[name] = tuple(asked)
+            masks[name] = tuple(asked)
         elif not parse_security(host.security_opt).systempaths:
-            found[name] = ()
-    return found
+            masks[name] = ()
+    return masks
 
 
 def _confined(made: ContainerConfig, record: ContainerRecord) -> ContainerConfig:
@@ -156,19 +156,19 @@ def environment(
 ) -> tuple[str, ...]:
     """Return the program's variables: docker's own, `more`, the config's; the last of a name counts."""
     config = record.config
-    found = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname_of(record)}
+    variables = {"PATH": defaults.PATH.partition("=")[2], "HOSTNAME": hostname_of(record)}
     if config.tty:
-        found["TERM"] = "xterm"
-    found |= more or {}
+        variables["TERM"] = "xterm"
+    variables |= more or {}
     for text in config.env or ():
         name, sign, value = text.partition("=")
         if sign:
-            found[name] = value
+            variables[name] = value
         else:
-            found.pop(name, None)
-    if not found.get("HOME"):
-        found["HOME"] = find_home_once(config.user, tuple(layers))
-    return tuple(f"{name}={value}" for name, value in found.items())
+            variables.pop(name, None)
+    if not variables.get("HOME"):
+        variables["HOME"] = find_home_once(config.user, tuple(layers))
+    return tuple(f"{name}={value}" for name, value in variables.items())
 
 
 def hostname_of(record: ContainerRecord) -> str:
@@ -193,10 +193,10 @@ def _rlimits(record: ContainerRecord) -> tuple[Rlimit, ...]:
 
 def _sysctls(record: ContainerRecord) -> tuple[tuple[str, str], ...]:
     host = record.host_config
-    found = dict(_NETWORK_SYSCTLS) if namespace_modes.has_own_network(record) else {}
+    sysctls = dict(_NETWORK_SYSCTLS) if namespace_modes.has_own_network(record) else {}
     if record.config.domainname and namespace_modes.sharing(host, "uts").own:
-        found["kernel.domainname"] = record.config.domainname
-    return tuple((found | (host.sysctls or {})).items())
+        sysctls["kernel.domainname"] = record.config.domainname
+    return tuple((sysctls | (host.sysctls or {})).items())
 
 
 def _namespaces(record: ContainerRecord) -> tuple[NamespaceType, ...]:
@@ -269,11 +269,11 @@ def _files(record: ContainerRecord, around: Surroundings) -> list[Mount]:
     """Return the mounts of docker's files in /etc that are not mounted over; none over a read-only /etc."""
     taken = {point.destination for point in record.mounts if point.read_only or point.destination != "/etc"}
     mode = "ro" if record.host_config.readonly_rootfs else "rw"
-    found = []
+    mounts = []
     for name in FILES:
         target = f"/etc/{name}"
         if target not in taken and "/etc" not in taken:
             source = os.path.join(around.files, name)  # noqa: PTH118 - on the start path
             options = ("rbind", mode, "rprivate")
-            found.append(Mount(destination=target, type="bind", source=source, options=options))
-    return found
+            mounts.append(Mount(destination=target, type="bind", source=source, options=options))
+    return mounts
