@@ -43,7 +43,7 @@ class Ignored:
     """Decides which relative paths are left out. Raises MalformedError for invalid patterns."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._patterns = tuple(_parse(one) for one in patterns if one.strip())
+        self._patterns = tuple(_parse(pattern) for pattern in patterns if pattern.strip())
 
     def __call__(self, path: str) -> bool:
         """Say whether a path is left out."""
@@ -60,7 +60,7 @@ class Ignored:
         for number, pattern in enumerate(self._patterns):
             fits = above is not None and above[number]
             if not fits and pattern.negated == ignored:
-                fits = any(pattern.fits(one) for one in places)
+                fits = any(pattern.fits(place) for place in places)
             found.append(fits)
             if fits:
                 ignored = not pattern.negated
@@ -68,7 +68,9 @@ class Ignored:
 
     def may_hold(self, directory: str) -> bool:
         """Say whether a directory that is left out must be searched, since a `!` names a path below it."""
-        return any(one.negated and f"{one.text}/".startswith(f"{directory}/") for one in self._patterns)
+        return any(
+            pattern.negated and f"{pattern.text}/".startswith(f"{directory}/") for pattern in self._patterns
+        )
 
 
 def _parents(path: str) -> Iterable[str]:

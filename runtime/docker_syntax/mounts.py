@@ -19,12 +19,12 @@ def tmpfs_options(text: str) -> tuple[str, ...]:
     """
     chosen = dict.fromkeys(("nosuid", "nodev", "noexec"))
     unknown = []
-    for option in (one for one in text.split(",") if one):
+    for option in (option for option in text.split(",") if option):
         name, sign, value = option.partition("=")
         if option in _OPPOSITES:
             chosen.pop(_OPPOSITES[option], None)
         elif option in PROPAGATIONS or (sign and _is_usable(name, value)):
-            same = PROPAGATIONS if not sign else [one for one in chosen if one.startswith(f"{name}=")]
+            same = PROPAGATIONS if not sign else [key for key in chosen if key.startswith(f"{name}=")]
             for other in same:
                 chosen.pop(other, None)
         else:

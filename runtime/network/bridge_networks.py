@@ -193,7 +193,7 @@ class BridgeNetworks:
         They stay ours; release() closes them.
         """
         plugged = self._plugged.get(container)
-        return tuple(one.fileno() for one in plugged.resolver) if plugged else ()
+        return tuple(sock.fileno() for sock in plugged.resolver) if plugged else ()
 
     def release(self, container: str) -> None:
         """Free an ended container's ports and sockets. Unknown ones are ignored."""
@@ -201,8 +201,8 @@ class BridgeNetworks:
         if plugged is None:
             return
         with contextlib.ExitStack() as stack:
-            for one in plugged.resolver:
-                stack.callback(one.close)
+            for sock in plugged.resolver:
+                stack.callback(sock.close)
             if plugged.publication is not None:
                 stack.callback(plugged.publication.close)
             # Its address may be reused while the kernel still reaps the namespace.
@@ -329,7 +329,7 @@ class BridgeNetworks:
     def _lead(self, plugged: _Plugged) -> None:
         """Lead the published ports to the endpoint with the default route; internal networks do not count."""
         if plugged.publication is not None:
-            ways = [one for one in plugged.endpoints.values() if not self._spec(one).internal]
+            ways = [endpoint for endpoint in plugged.endpoints.values() if not self._spec(endpoint).internal]
             ways.sort(key=lambda one: not one.default_route)
             plugged.publication.lead_to(ways[0] if ways else None)
 

@@ -89,8 +89,8 @@ class VethPair(NamedTuple):
     def close(self) -> None:
         """Close everything."""
         self.settle()
-        for one in self.resolver:
-            one.close()
+        for sock in self.resolver:
+            sock.close()
 
 
 def make_ready(
@@ -206,9 +206,9 @@ def open_resolver() -> tuple[socket.socket, socket.socket]:
     udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        for one in (udp, tcp):
-            one.bind((RESOLVER, 0))
-            one.setblocking(False)
+        for sock in (udp, tcp):
+            sock.bind((RESOLVER, 0))
+            sock.setblocking(False)
         tcp.listen(_BACKLOG)
         nft = Nft()
         try:

@@ -86,7 +86,7 @@ class Resolver:
             return None
         response = _response(query)
         version = {dns.rdatatype.A: 4, dns.rdatatype.AAAA: 6}.get(question.rdtype)
-        fitting = [one for one in found if ip_address(one).version == version]
+        fitting = [address for address in found if ip_address(address).version == version]
         random.shuffle(fitting)  # spreads the load over containers that share an alias
         if fitting:
             kind = dns.rdatatype.to_text(question.rdtype)
@@ -202,8 +202,8 @@ class NameServer(asyncio.DatagramProtocol):
         """Serve `fds` (UDP, listening TCP)."""
         made = cls(Resolver(lookup))
         udp, tcp = (socket.socket(fileno=fd) for fd in fds)
-        for one in (udp, tcp):
-            one.setblocking(False)
+        for sock in (udp, tcp):
+            sock.setblocking(False)
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: made, sock=udp)
         made._server = await asyncio.start_server(made._converse, sock=tcp)
         return made

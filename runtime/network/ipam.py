@@ -49,7 +49,7 @@ def choose_subnet(taken: Iterable[Network], pools: Iterable[SubnetPool] = ()) ->
     pools: of both families; docker's own when none is IPv4. The default route overlaps nothing.
     Raises NetworkError.
     """
-    found = _first_free([one for one in pools if one.whole.version == 4] or _POOLS, taken)
+    found = _first_free([pool for pool in pools if pool.whole.version == 4] or _POOLS, taken)
     if not isinstance(found, IPv4Network):
         raise NetworkError(
             "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to "
@@ -65,7 +65,7 @@ def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[SubnetPo
     """
     digest = hashlib.sha256(seed.encode()).digest()[:5]
     own = SubnetPool(IPv6Network((b"\xfd" + digest + bytes(10), 48)), 64)
-    found = _first_free([one for one in pools if one.whole.version == 6] or [own], taken)
+    found = _first_free([pool for pool in pools if pool.whole.version == 6] or [own], taken)
     if not isinstance(found, IPv6Network):
         raise NetworkError(
             "could not find an available, non-overlapping IPv6 address pool among the defaults to assign to "
@@ -75,12 +75,16 @@ def choose_subnet6(seed: str, taken: Iterable[Network], pools: Iterable[SubnetPo
 
 
 def _first_free(pools: Iterable[SubnetPool], taken: Iterable[Network]) -> Network | None:
-    others = [one for one in taken if one.prefixlen]
+    others = [network for network in taken if network.prefixlen]
     for pool in pools:
-        near = [one for one in others if one.version == pool.whole.version and one.overlaps(pool.whole)]
+        near = [
+            network
+            for network in others
+            if network.version == pool.whole.version and network.overlaps(pool.whole)
+        ]
         subnet = _piece(pool, int(pool.whole.network_address))
         while subnet is not None:
-            clash = next((one for one in near if one.overlaps(subnet)), None)
+            clash = next((network for network in near if network.overlaps(subnet)), None)
             if clash is None:
                 return subnet
             # Continue after both, so that a large clash is skipped at once.
@@ -120,7 +124,7 @@ def parse_address(text: str, what: str) -> Address:
 
 def check_overlap(subnet: Network, others: Iterable[Network]) -> None:
     """Refuse a subnet that overlaps other networks'. Raises PoolOverlapError in docker's words."""
-    if any(subnet.version == one.version and subnet.overlaps(one) for one in others):
+    if any(subnet.version == network.version and subnet.overlaps(network) for network in others):
         raise PoolOverlapError("Pool overlaps with other one on this address space")
 
 
@@ -226,7 +230,7 @@ class AddressPool:
         """Yield all of the range once, beginning after the address given last."""
         start = self._last
         if start is not None:
-            yield from (one for one in _hosts(self.range, self.subnet, start))
+            yield from (address for address in _hosts(self.range, self.subnet, start))
         for address in _hosts(self.range, self.subnet):
             yield address
             if start is not None and address == start:

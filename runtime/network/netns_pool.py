@@ -58,7 +58,7 @@ class NetnsPool:
     def addresses(self, network: str) -> set[str]:
         """Return the addresses that a network's waiting namespaces are configured for."""
         found = (spare.pair.configured for spare in self._ready.get(network, ()) if spare.pair is not None)
-        return {one.address for one in found if one is not None}
+        return {endpoint.address for endpoint in found if endpoint is not None}
 
     def claim(self, netns_fd: int) -> tuple[str, VethPair] | None:
         """Return, once, the network and the pair by which a namespace that was taken is connected."""

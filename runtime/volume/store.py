@@ -77,7 +77,7 @@ class VolumeStore:
                 volume = _read(path)
                 if volume is not None:
                     found[path.name] = volume
-                    if {one.name for one in path.iterdir()} & {_DATA, _EARLIER_DATA} == {_EARLIER_DATA}:
+                    if {child.name for child in path.iterdir()} & {_DATA, _EARLIER_DATA} == {_EARLIER_DATA}:
                         self._earlier.add(path.name)
         return found
 

@@ -65,7 +65,7 @@ class OldArchive:
         found = [
             name.partition("/")[0] for name in members if name.count("/") == 1 and name.endswith("/json")
         ]
-        self._steps = {one: decode(document(f"{one}/json"), _Step) for one in found}
+        self._steps = {step: decode(document(f"{step}/json"), _Step) for step in found}
         self._layers: dict[str, Layer | None] = {}
 
     def images(self) -> Iterator[OldImage]:
@@ -88,7 +88,7 @@ class OldArchive:
 
     def _image(self, top: str, names: tuple[str, ...]) -> OldImage:
         chain = self._chain(top)
-        placed = [self._layer(one) for one in chain]
+        placed = [self._layer(step) for step in chain]
         layers = tuple(layer for layer in placed if layer is not None)
         rows = [self._steps[one].row(empty=layer is None) for one, layer in zip(chain, placed, strict=True)]
         config = decode(self._document(f"{top}/json"), dict[str, Any])

@@ -156,10 +156,11 @@ class _Reader:
         """Return the images of an archive of Docker before 1.10."""
         archive = OldArchive(self._members, self._document, self._store, self._on_layer)
         found = [
-            ArchivedImage(names=one.names, layers=one.layers, config=one.config) for one in archive.images()
+            ArchivedImage(names=image.names, layers=image.layers, config=image.config)
+            for image in archive.images()
         ]
-        for one in found:
-            _diff_ids(one.config)
+        for image in found:
+            _diff_ids(image.config)
         return found
 
     def oci(self) -> list[ArchivedImage]:
@@ -183,9 +184,9 @@ class _Reader:
         if entry.media_type not in INDEXES:
             raise ImageError(f"archive holds a {entry.media_type}, which is not an image; save an image")
         machine = architecture()
-        for one in decode(self._blob(entry), Index).manifests:
-            if (one.platform.get("os"), one.platform.get("architecture")) == ("linux", machine):
-                return one
+        for manifest in decode(self._blob(entry), Index).manifests:
+            if (manifest.platform.get("os"), manifest.platform.get("architecture")) == ("linux", machine):
+                return manifest
         raise ImageError(f"archive holds no image for linux/{machine}; save that platform's")
 
     def _oci_image(self, entry: Descriptor, names: tuple[str, ...]) -> ArchivedImage:
@@ -196,7 +197,7 @@ class _Reader:
         for layer in manifest.layers:
             self._check_size(layer)
         digests = tuple(layer.digest for layer in manifest.layers)
-        paths = tuple(self._blob_name(one) for one in digests)
+        paths = tuple(self._blob_name(digest) for digest in digests)
         layers = self._layers(paths, digests, diff_ids)
         kind = manifest.media_type or MANIFEST
         return ArchivedImage(names=names, layers=layers, config=config, manifest=data, media_type=kind)

@@ -79,18 +79,18 @@ def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
     with store.adding():
         written: set[str] = set()
         entries: list[Descriptor] = []
-        for one in chosen:
-            manifest = _manifest(store, one.image)
+        for item in chosen:
+            manifest = _manifest(store, item.image)
             data = encode(manifest)
             digest = digest_of(data)
-            created_s = _created_s(one.image)
+            created_s = _created_s(item.image)
             yield from _file(_blob_name(digest), data, written, created_s)
-            config = store.content.read_blob(one.image.id)
-            yield from _file(_blob_name(one.image.id), config, written, created_s)
-            for layer in one.image.layers:
+            config = store.content.read_blob(item.image.id)
+            yield from _file(_blob_name(item.image.id), config, written, created_s)
+            for layer in item.image.layers:
                 yield from _layer(store, layer, written, created_s)
             entries.extend(
-                _entries(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)), one.names)
+                _entries(Descriptor(media_type=MANIFEST, digest=digest, size=len(data)), item.names)
             )
         yield from _documents(chosen, entries)
     yield bytes(2 * _BLOCK)
@@ -133,15 +133,15 @@ def _full_name(name: str) -> str:
 
 def _documents(chosen: Sequence[Chosen], entries: Sequence[Descriptor]) -> Iterator[bytes]:
     written: set[str] = set()
-    ids = {one.image.id for one in chosen}
+    ids = {item.image.id for item in chosen}
     docker = [
         {
-            "Config": _blob_name(one.image.id),
-            "RepoTags": list(one.names) or None,
-            "Layers": [_blob_name(layer.diff_id) for layer in one.image.layers],
-            **({"Parent": one.image.parent} if one.image.parent in ids else {}),
+            "Config": _blob_name(item.image.id),
+            "RepoTags": list(item.names) or None,
+            "Layers": [_blob_name(layer.diff_id) for layer in item.image.layers],
+            **({"Parent": item.image.parent} if item.image.parent in ids else {}),
         }
-        for one in chosen
+        for item in chosen
     ]
     files: dict[str, Any] = {
         "index.json": Index(manifests=tuple(entries)),
@@ -156,10 +156,10 @@ def _documents(chosen: Sequence[Chosen], entries: Sequence[Descriptor]) -> Itera
 def _repositories(chosen: Sequence[Chosen]) -> dict[str, dict[str, str]]:
     """Return the file of Docker before 1.10: repository → tag → topmost layer."""
     found: dict[str, dict[str, str]] = {}
-    for one in chosen:
-        for name in one.names:
+    for item in chosen:
+        for name in item.names:
             reference = parse_reference(name).tagged()
-            top = one.image.layers[-1].diff_id if one.image.layers else one.image.id
+            top = item.image.layers[-1].diff_id if item.image.layers else item.image.id
             found.setdefault(reference.repository, {})[reference.tag] = top.removeprefix("sha256:")
     return found
 

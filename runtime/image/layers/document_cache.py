@@ -60,4 +60,6 @@ def version_of(*paths: Path) -> Version:
         statuses = [os.stat(path) for path in paths]  # noqa: PTH116 - hot in lists
     except OSError:
         return ()
-    return tuple((one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in statuses)
+    return tuple(
+        (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns) for status in statuses
+    )

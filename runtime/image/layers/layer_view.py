@@ -50,7 +50,7 @@ class LayerView:
 
     def __init__(self, layers: Sequence[Path | str]) -> None:
         tops: list[str] = []
-        for layer in reversed([str(one) for one in layers]):
+        for layer in reversed([str(layer) for layer in layers]):
             tops.append(layer)
             if metadata.is_opaque(layer):
                 break

@@ -22,8 +22,8 @@ class CancelToken:
         """Cancel: reads and waits raise TransferCancelledError. Idempotent, from any thread."""
         self._aborted.set()
         with self._lock:
-            for one in list(self._sockets):
-                shut(one)
+            for sock in list(self._sockets):
+                shut(sock)
 
     def check(self) -> None:
         """Raise TransferCancelledError if cancelled."""

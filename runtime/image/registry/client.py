@@ -139,7 +139,7 @@ class RegistryClient:
             )
         names = _names(store, reference)
         with self.session(reference.host, credential, cancel) as session:
-            return [Push(session, store, reference.path, progress).run(one) for one in names]
+            return [Push(session, store, reference.path, progress).run(name) for name in names]
 
     def inspect(
         self, name: str, *, credential: Credential | None = None, cancel: CancelToken | None = None

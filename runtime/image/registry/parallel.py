@@ -44,7 +44,9 @@ def work(cancel: CancelToken, parallel: int, one: Callable[[T], R], items: Itera
     if not failures:
         return [future.result() for future in futures]
     try:
-        raise next((one for one in failures if not isinstance(one, TransferCancelledError)), failures[0])
+        raise next(
+            (failure for failure in failures if not isinstance(failure, TransferCancelledError)), failures[0]
+        )
     finally:  # the exception references this frame; a cycle would keep all of its data
         failures.clear()
         futures.clear()

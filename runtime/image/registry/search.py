@@ -51,7 +51,7 @@ def search(
     with client.session(host, credential, cancel) as session:
         if host == HUB:
             return _hub(session, wanted, limit)
-        return [SearchResult(name=f"{host}/{one}") for one in _listed(session) if wanted in one][:limit]
+        return [SearchResult(name=f"{host}/{name}") for name in _listed(session) if wanted in name][:limit]
 
 
 def _split(term: str) -> tuple[str, str]:
@@ -72,8 +72,8 @@ def _hub(session: RegistrySession, term: str, limit: int) -> list[SearchResult]:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _malformed(error) from error
     return [
-        msgspec.structs.replace(one, name=clean(one.name), description=clean(one.description))
-        for one in results[:limit]
+        msgspec.structs.replace(result, name=clean(result.name), description=clean(result.description))
+        for result in results[:limit]
     ]
 
 
@@ -83,7 +83,7 @@ def _listed(session: RegistrySession) -> list[str]:
         data = answer.document(session.http.options.max_document, "list of repositories")
     try:
         document: Any = msgspec.json.decode(data)
-        return [str(one) for one in document["repositories"]]
+        return [str(name) for name in document["repositories"]]
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, TypeError, KeyError) as error:
         raise _malformed(error) from error
 

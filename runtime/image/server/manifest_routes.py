@@ -98,8 +98,8 @@ async def list_referrers(
 ) -> web.StreamResponse:
     """GET referrers/<digest>[?artifactType=]: an index, empty when there are none."""
     found = [
-        msgspec.json.decode(one)
-        for one in registry.store.referrers(target.repository, identifiers.digest(target.rest))
+        msgspec.json.decode(referrer)
+        for referrer in registry.store.referrers(target.repository, identifiers.digest(target.rest))
     ]
     headers: dict[str, str] = {hdrs.CONTENT_TYPE: INDEX}
     wanted = request.query.get("artifactType")

@@ -99,7 +99,7 @@ def _image(document: _RawManifest, kind: str) -> ParsedManifest:
     needed = [document.config, *(layer for layer in document.layers if not _is_elsewhere(layer))]
     return ParsedManifest(
         media_type=kind,
-        blobs=tuple(dict.fromkeys(digest(one.digest) for one in needed)),
+        blobs=tuple(dict.fromkeys(digest(descriptor.digest) for descriptor in needed)),
         manifests=(),
         subject=digest(document.subject.digest) if document.subject else "",
         artifact_type=document.artifact_type or document.config.media_type,
@@ -113,7 +113,7 @@ def _index(document: _RawManifest, kind: str) -> ParsedManifest:
     return ParsedManifest(
         media_type=kind,
         blobs=(),
-        manifests=tuple(dict.fromkeys(digest(one.digest) for one in document.manifests)),
+        manifests=tuple(dict.fromkeys(digest(manifest.digest) for manifest in document.manifests)),
         subject=digest(document.subject.digest) if document.subject else "",
         artifact_type=document.artifact_type,
         annotations=document.annotations or {},

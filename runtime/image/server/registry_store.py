@@ -100,15 +100,15 @@ class RegistryStore:
     ) -> ParsedManifest:
         """Store a manifest under its digest and tags. Raises MANIFEST_INVALID, MANIFEST_BLOB_UNKNOWN."""
         pushed = read_manifest(data, content_type)
-        missing = [one for one in pushed.blobs if not self.has_blob(repository, one)]
-        missing += [one for one in pushed.manifests if not self.has_manifest(repository, one)]
+        missing = [digest for digest in pushed.blobs if not self.has_blob(repository, digest)]
+        missing += [digest for digest in pushed.manifests if not self.has_manifest(repository, digest)]
         if missing:
             raise FaultError(
                 404,
                 "MANIFEST_BLOB_UNKNOWN",
                 f"manifest refers to {len(missing)} missing blobs or manifests, push them first: "
                 f"{', '.join(missing[:3])}",
-                [{"digest": one} for one in missing[:100]],
+                [{"digest": digest} for digest in missing[:100]],
             )
         self._write(self.blob_path(digest), data)
         self._write(self._mark(repository, _OWN, digest), pushed.media_type.encode())

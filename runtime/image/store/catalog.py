@@ -163,7 +163,7 @@ def _find_by_prefix(entries: Entries, text: str) -> Descriptor | None:
     whole = len(value) == 64  # containers find hidden images by their full id
     visible = [entry for entry in entries if whole or not is_hidden(entry)]
     found = [entry for entry in visible if id_of(entry).startswith(f"sha256:{value}")] or [
-        one for one in visible if one.digest.startswith(f"sha256:{value}")
+        entry for entry in visible if entry.digest.startswith(f"sha256:{value}")
     ]
     if len({id_of(entry) for entry in found}) > 1:
         raise ImageConflictError(f"image {text} is ambiguous; give more digits")
@@ -198,12 +198,18 @@ def add(
     if not new.annotations.keys() & {PARENT, STEP}:
         new = _annotated(new, new.annotations | _origin(entries, image_id))
     for name in names:
-        had = [one.annotations.get(TAGGED, "") for one in of_image(entries, image_id) if name_of(one) == name]
+        had = [
+            entry.annotations.get(TAGGED, "")
+            for entry in of_image(entries, image_id)
+            if name_of(entry) == name
+        ]
         since = had[0] if again and had else tagged
         entries = drop_name(entries, name)
         mark = {REF_NAME: name} | ({TAGGED: since} if since else {})
         entries = (*entries, _annotated(new, new.annotations | mark))
-    entries = tuple(one for one in entries if id_of(one) != image_id or not is_hidden(one))  # it is back
+    entries = tuple(
+        entry for entry in entries if id_of(entry) != image_id or not is_hidden(entry)
+    )  # it is back
     mine = of_image(entries, image_id)
     if not mine:
         return (*entries, _annotated(new, new.annotations))

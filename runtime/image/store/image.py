@@ -87,12 +87,12 @@ def load_image(content: LayerStore, entries: Entries, entry: Descriptor) -> Imag
         media_type=entry.media_type,
         config=config,
         layers=layers,
-        layer_dirs=tuple(one.tree for one in unpacked[opaque[-1] if opaque else 0 :]),
-        unpacked_size=sum(one.record.bytes for one in unpacked),
+        layer_dirs=tuple(layer.tree for layer in unpacked[opaque[-1] if opaque else 0 :]),
+        unpacked_size=sum(layer.record.bytes for layer in unpacked),
         names=catalog.tags(mine),
         repo_digests=catalog.repo_digests(mine),
         parent=catalog.parent_of(entries, catalog.id_of(entry)),
-        tagged=max((one.annotations.get(catalog.TAGGED, "") for one in mine), default=""),
+        tagged=max((entry.annotations.get(catalog.TAGGED, "") for entry in mine), default=""),
     )
 
 
@@ -100,7 +100,7 @@ def used_content(content: LayerStore, entries: Iterable[Descriptor]) -> tuple[se
     """Return the diff ids of the layers and the digests of the blobs that these entries use."""
     layers: set[str] = set()
     blobs: set[str] = set()
-    for entry in {one.digest: one for one in entries}.values():
+    for entry in {entry.digest: entry for entry in entries}.values():
         manifest, config = read_documents(content, entry)
         layers.update(config.rootfs.diff_ids)
         used = {content.at_hand(layer).digest for layer in layers_of(manifest, config)}

@@ -147,7 +147,7 @@ class ImageStore:
         origin. The digests in the manifest must be those of `config` and `layers`.
         """
         wanted = [named_reference(name) for name in names] + [
-            str(parse_reference(one)) for one in repo_digests
+            str(parse_reference(name)) for name in repo_digests
         ]
         if len(layers) > MAX_LAYERS:
             raise ImageError(
@@ -192,8 +192,14 @@ class ImageStore:
         with store_files.locked(self._lock):
             entries = catalog.add(self._index.read(), entry, names, now, again=again)
             self._index.write(entries)
-        found = [one for one in catalog.of_image(entries, catalog.id_of(entry)) if one.digest == entry.digest]
-        chosen = [one for one in found if names and catalog.name_of(one) == names[0]] or found
+        found = [
+            candidate
+            for candidate in catalog.of_image(entries, catalog.id_of(entry))
+            if candidate.digest == entry.digest
+        ]
+        chosen = [
+            candidate for candidate in found if names and catalog.name_of(candidate) == names[0]
+        ] or found
         return load_image(self.content, entries, chosen[0] if chosen else entry)
 
     # ---- reading ---------------------------------------------------------------------------------------
@@ -347,7 +353,7 @@ class ImageStore:
             self.content.drop_blob(self.content.blob_path(digest))
         if self._leftovers and not held:
             self._collect()
-        return (*plan.removals, *(LayerRemoval(deleted=one) for one in loose if one not in held))
+        return (*plan.removals, *(LayerRemoval(deleted=diff_id) for diff_id in loose if diff_id not in held))
 
     def prune(self) -> int:
         """Remove content of no image (left by failed or killed imports); return the number of files."""

@@ -113,7 +113,7 @@ def usage(content: LayerStore, entries: Entries) -> LayerUsage:
     users = Counter(diff_id for diff_ids in layers.values() for diff_id in set(diff_ids))
     sizes = {diff_id: content.unpacked_bytes(diff_id) for diff_id in users}
     shared = {
-        image_id: sum(sizes[one] for one in set(diff_ids) if users[one] > 1)
+        image_id: sum(sizes[diff_id] for diff_id in set(diff_ids) if users[diff_id] > 1)
         for image_id, diff_ids in layers.items()
     }
     return LayerUsage(total=sum(sizes.values()), shared=shared)
@@ -227,8 +227,10 @@ def _matching_names(row: ImageRow, patterns: Sequence[str]) -> ImageRow | None:
     """Return the row with only the names that match a pattern, None if none does. No pattern: the row."""
     if not patterns:
         return row
-    names = tuple(name for name in row.names if any(_fits_pattern(name, one) for one in patterns))
-    digests = tuple(name for name in row.repo_digests if any(_fits_pattern(name, one) for one in patterns))
+    names = tuple(name for name in row.names if any(_fits_pattern(name, pattern) for pattern in patterns))
+    digests = tuple(
+        name for name in row.repo_digests if any(_fits_pattern(name, pattern) for pattern in patterns)
+    )
     if not names and not digests:
         return None
     return msgspec.structs.replace(row, names=names, repo_digests=digests)

@@ -85,7 +85,7 @@ def plan_removal(
         )
     plan = _untag(plan, name)
     plan = _untag_digests(plan, image_id, parse_reference(name).repository)
-    if any(catalog.name_of(one) for one in catalog.of_image(plan.entries, image_id)):
+    if any(catalog.name_of(entry) for entry in catalog.of_image(plan.entries, image_id)):
         return plan
     return _delete(plan, image_id, force=force, prune=prune, quiet=True, named=False, used_by=used_by)
 

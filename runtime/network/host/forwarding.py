@@ -44,9 +44,9 @@ class HostForwarding:
             self._firewall.unguard_uplinks()
         self._guarding = not router
         self._firewall.guard_uplinks(
-            one
-            for one in opened
-            if one[1] not in {*ours, "all", "default", "lo"} and not (router and one[0] == 4)
+            uplink
+            for uplink in opened
+            if uplink[1] not in {*ours, "all", "default", "lo"} and not (router and uplink[0] == 4)
         )
 
     def follow_router(self) -> None:

@@ -87,7 +87,9 @@ class Rtnetlink:
         if not requests:
             return
         first = self._serial + 1
-        data = b"".join(self._frame(one.kind, _REQUEST | _ACK | one.flags, one.body) for one in requests)
+        data = b"".join(
+            self._frame(request.kind, _REQUEST | _ACK | request.flags, request.body) for request in requests
+        )
         self._socket.send(data)
         failed: tuple[int, int] | None = None
         waiting = len(requests)
@@ -208,7 +210,7 @@ def silence(name: str) -> Request:
     port does not work: a bridge without spanning tree sets its ports back to forwarding.
     """
     switches = (_PORT_LEARNING, _PORT_FLOOD, _PORT_MCAST_FLOOD, _PORT_BCAST_FLOOD)
-    data = b"".join(attribute(one, b"\0") for one in switches) + attribute(_PORT_FLUSH, b"")
+    data = b"".join(attribute(switch, b"\0") for switch in switches) + attribute(_PORT_FLUSH, b"")
     return Request(f"silence {name}", _NEWLINK, 0, _port(name, data), (errno.ENODEV, errno.EINVAL))
 
 

@@ -19,7 +19,7 @@ class Publication:
     def __init__(self, ports: Sequence[Port], firewall: Firewall, relay: RelayProcess) -> None:
         self._firewall, self._relay = firewall, relay
         self._held = self._hold(ports)
-        self.ports = tuple(one.port for one in self._held)
+        self.ports = tuple(reserved.port for reserved in self._held)
         self._elements: list[Key] = []
         self._served: list[int] = []
         self._target: tuple[str, str] = ("", "")
@@ -42,15 +42,17 @@ class Publication:
             self._held = self._hold(self.ports)
         four, six = target
         elements = {}
-        for one in self._held:
-            own, other = (four, six) if one.family == 4 else (six, four)
-            inner = one.port.container
+        for reserved in self._held:
+            own, other = (four, six) if reserved.family == 4 else (six, four)
+            inner = reserved.port.container
             if own:
-                number = one.port.host
-                key, value = element_of(one.port.protocol, one.family, one.host_ip, number, own, inner)
+                number = reserved.port.host
+                key, value = element_of(
+                    reserved.port.protocol, reserved.family, reserved.host_ip, number, own, inner
+                )
                 elements[key] = value
-            if (one.family == 6 or not own) and (own or other):
-                self._served.append(self._relay.serve(one.socket, own or other, inner))
+            if (reserved.family == 6 or not own) and (own or other):
+                self._served.append(self._relay.serve(reserved.socket, own or other, inner))
         self._firewall.add_ports(elements)
         self._elements, self._target = list(elements), target
         conntrack.forget_udp(self._udp())
@@ -83,4 +85,8 @@ class Publication:
             conntrack.forget_udp(self._udp())
 
     def _udp(self) -> list[tuple[str, int]]:
-        return [(one.host_ip, one.port.host) for one in self._held if one.port.protocol == "udp"]
+        return [
+            (reserved.host_ip, reserved.port.host)
+            for reserved in self._held
+            if reserved.port.protocol == "udp"
+        ]

@@ -57,8 +57,8 @@ class TcpRelay:
         except* OSError:
             pass  # one side broke off, so close the other
         finally:
-            for one in (writer, there[1]):
-                one.close()
+            for stream in (writer, there[1]):
+                stream.close()
 
     async def close(self) -> None:
         """Stop accepting; open connections go on. The port is free afterwards."""

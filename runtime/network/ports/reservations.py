@@ -53,8 +53,8 @@ def reserve(ports: Iterable[Port], families: tuple[int, ...] = (4, 6)) -> list[R
 
 def release(held: Iterable[ReservedPort]) -> None:
     """Close the sockets."""
-    for one in held:
-        one.socket.close()
+    for reserved in held:
+        reserved.socket.close()
 
 
 def _reserve_one(port: Port, families: tuple[int, ...]) -> list[ReservedPort]:
