@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from bench.host.check import chosen, meminfo, text
 from bench.model import Fingerprint
 
 TOOLS: Mapping[str, tuple[str, ...]] = {
@@ -67,18 +68,18 @@ def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
         hostname=socket.gethostname(),
         cpu_model=_cpu_model(root),
         cpus=len(os.sched_getaffinity(0)),
-        memory_bytes=_memory_bytes(root),
+        memory_bytes=meminfo(root, "MemTotal") or 0,
         kernel=f"{uname.release} {uname.machine}",
         distribution=_distribution(root),
         python=platform.python_version(),
         cgroup_layout=cgroup_layout(root),
         mitigations=_mitigations(root),
-        clocksource=_text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
-        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        smt=_text(root / "sys/devices/system/cpu/smt/control"),
+        clocksource=text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
+        governor=text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        smt=text(root / "sys/devices/system/cpu/smt/control"),
         virtualization=virtualization(root),
         filesystem=filesystem(storage, root),
-        thp=_chosen(_text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
+        thp=chosen(text(root / "sys/kernel/mm/transparent_hugepage/enabled")),
         tools=host_tools(),
     )
 
@@ -97,11 +98,11 @@ def versions(rootfs: Path) -> dict[str, str]:
 def image_tools(rootfs: Path) -> dict[str, str]:
     """Return versions of the workload tools, from the image's package database."""
     try:
-        text = (rootfs / "var/lib/dpkg/status").read_text(errors="replace")
+        status = (rootfs / "var/lib/dpkg/status").read_text(errors="replace")
     except OSError:
         return {}
     found: dict[str, str] = {}
-    for stanza in text.split("\n\n"):
+    for stanza in status.split("\n\n"):
         name = re.search(r"^Package: (.+)$", stanza, re.MULTILINE)
         version = re.search(r"^Version: (.+)$", stanza, re.MULTILINE)
         if name and version and name[1] in IMAGE_TOOLS:
@@ -157,54 +158,35 @@ def mounts(root: Path = Path("/")) -> list[tuple[str, str, str]]:
 
 def _machine_id(root: Path) -> str:
     """Return a hash of systemd's machine id (which should stay private), else of facts on the hardware."""
-    known = _text(root / "etc/machine-id") or _text(root / "var/lib/dbus/machine-id")
+    known = text(root / "etc/machine-id") or text(root / "var/lib/dbus/machine-id")
     if not known:
-        known = "/".join((socket.gethostname(), _cpu_model(root), str(_memory_bytes(root))))
+        known = "/".join((socket.gethostname(), _cpu_model(root), str(meminfo(root, "MemTotal") or 0)))
     return hashlib.sha256(b"ninetynine:" + known.encode()).hexdigest()[:16]
 
 
 def _cpu_model(root: Path) -> str:
     found = re.search(
-        r"^(?:model name|Model|CPU part)\s*:\s*(.+)$", _text(root / "proc/cpuinfo"), re.MULTILINE
+        r"^(?:model name|Model|CPU part)\s*:\s*(.+)$", text(root / "proc/cpuinfo"), re.MULTILINE
     )
     return found[1] if found else platform.machine()
 
 
-def _memory_bytes(root: Path) -> int:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
-    return int(found[1]) * 1024 if found else 0
-
-
 def _distribution(root: Path) -> str:
-    text = _text(root / "etc/os-release")
-    found = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', text, re.MULTILINE)
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)"?$', text(root / "etc/os-release"), re.MULTILINE)
     return found[1] if found else "unknown"
 
 
 def _mitigations(root: Path) -> dict[str, str]:
     folder = root / "sys/devices/system/cpu/vulnerabilities"
-    return {path.name: _text(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+    return {path.name: text(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 
 
 def virtualization(root: Path) -> str:
     """Return whether this host is a virtual machine, as far as CPU and firmware show it."""
-    hypervisor = " hypervisor" in _text(root / "proc/cpuinfo")
-    vendor = _text(root / "sys/class/dmi/id/sys_vendor")
-    product = _text(root / "sys/class/dmi/id/product_name")
+    hypervisor = " hypervisor" in text(root / "proc/cpuinfo")
+    vendor = text(root / "sys/class/dmi/id/sys_vendor")
+    product = text(root / "sys/class/dmi/id/product_name")
     firmware = " ".join(part for part in (vendor, product) if part)
     if hypervisor:
         return f"virtual machine ({firmware or 'hypervisor flag set'})"
     return f"none ({firmware})" if firmware else "none seen"
-
-
-def _chosen(text: str) -> str:
-    """`always [madvise] never` → `madvise`."""
-    found = re.search(r"\[(\w+)\]", text)
-    return found[1] if found else text
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
-    except OSError:
-        return ""

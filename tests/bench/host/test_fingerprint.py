@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.host import fingerprint as facts
+from bench.host.check import chosen
 
 
 @pytest.fixture
@@ -93,4 +94,4 @@ def test_an_image_without_a_package_database_has_no_versions(tmp_path):
 
 @given(st.text(alphabet="abc[] ", max_size=20))
 def test_any_thp_text_gives_some_text(text):
-    assert isinstance(facts._chosen(text), str)
+    assert isinstance(chosen(text), str)
