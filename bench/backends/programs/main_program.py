@@ -12,7 +12,6 @@ from bench.backends.base import BackendError
 from bench.backends.programs.streams import CHUNK, above_stdio, close_all, last_words, pipe, read_memfd
 
 FIRST_OUTPUT_TIMEOUT_S = 60.0
-_F_SETPIPE_SZ = 1031
 _PIPE_BYTES = 1 << 20
 
 
@@ -29,7 +28,7 @@ class MainStreams:
         self._read, self._write = pipe() if until_output else (-1, -1)
         if until_output:
             with contextlib.suppress(OSError):
-                fcntl.fcntl(self._read, _F_SETPIPE_SZ, _PIPE_BYTES)
+                fcntl.fcntl(self._read, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     @property
     def descriptors(self) -> tuple[int, int, int]:
