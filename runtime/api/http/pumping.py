@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from runtime.api.http.hijack import Hijacked
+from runtime.api.http.streaming import end, until_gone
 from runtime.docker_syntax.frames import frame
 from runtime.engine.service.stdio.attachment import Attachment
 
@@ -20,7 +21,7 @@ async def pump(client: Hijacked, attachment: Attachment, *, stdin: bool, raw: bo
     """
     try:
         async with alongside(feed(client, attachment) if stdin else _drop(client)):
-            await until_gone(client, _send_output(client, attachment, raw))
+            await until_gone(client.gone, _send_output(client, attachment, raw))
     except ConnectionError:
         pass  # the client has gone; what runs goes on
     finally:
@@ -50,19 +51,6 @@ async def _send_output(client: Hijacked, attachment: Attachment, raw: bool) -> N
         await client.send(data if raw else frame(stream, data))
 
 
-async def until_gone(client: Hijacked, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but cancel it when the connection closes."""
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(client.gone.wait())
-    try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-    finally:
-        gone.cancel()
-        await end(task)
-
-
 @contextlib.asynccontextmanager
 async def alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Run `work` beside the block, and cancel it at the block's end."""
@@ -71,10 +59,3 @@ async def alongside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         yield
     finally:
         await end(task)
-
-
-async def end(task: asyncio.Future[None]) -> None:
-    """Cancel a task and wait for its end, ignoring its result."""
-    task.cancel()
-    await asyncio.wait((task,))
-    _ = task.cancelled() or task.exception()

@@ -86,18 +86,28 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]
     connection = request.protocol
     if not isinstance(connection, Connection):
         return await work
-    task = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(connection.gone.wait())
+    return await until_gone(connection.gone, work)
+
+
+async def until_gone(gone: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, but cancel it when `gone` is set. Raises ConnectionResetError then."""
+    task, closed = asyncio.ensure_future(work), asyncio.ensure_future(gone.wait())
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((task, closed), return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
         raise ConnectionResetError("the client has gone")
     finally:
-        gone.cancel()
-        if not task.done():
-            task.cancel()
-            await asyncio.wait((task,))
+        closed.cancel()
+        await end(task)
+
+
+async def end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait for its end, ignoring its result."""
+    if not task.done():
+        task.cancel()
+        await asyncio.wait((task,))
+    _ = task.cancelled() or task.exception()
 
 
 async def _close(source: AsyncIterable[Any]) -> None:

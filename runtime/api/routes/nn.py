@@ -11,8 +11,9 @@ from aiohttp import web
 
 from runtime.api.http.hijack import Hijacked, Taken, take_over
 from runtime.api.http.platforms import check_name
-from runtime.api.http.pumping import alongside, until_gone
+from runtime.api.http.pumping import alongside
 from runtime.api.http.routing import Call, Raw, route
+from runtime.api.http.streaming import until_gone
 from runtime.docker_syntax.frames import END, HEAD_SIZE, RESIZE, SIGNAL, STDIN, frame
 from runtime.engine.errors import EngineError
 from runtime.engine.service.model.request import Body, CreateRequest
@@ -48,7 +49,7 @@ async def run(call: Call[None, RunRequest]) -> web.StreamResponse:
     try:
         client = await take_over(call.request, Nn_Container=container_id)
         async with alongside(_take_input(service, container_id, client, attachment)):
-            await until_gone(client, _send_output(client, attachment, ended))
+            await until_gone(client.gone, _send_output(client, attachment, ended))
     except ConnectionError:
         return web.Response()  # the client is gone; the container keeps running
     finally:
