@@ -294,7 +294,7 @@ def test_links_of_an_image_never_lead_a_copy_out(bench: Bench, tmp_path: Path) -
         ("COPY --from=1 a /", "invalid from flag value 1: index out of bounds"),
         ("VOLUME /f", "cannot mount volume over existing file, file exists /f"),
         ("WORKDIR /f", "the image has a file of that name"),
-        ("COPY ring /", "round in a circle"),
+        ("COPY ring /", "form a loop"),
         ("RUN ls", "Please provide a source image"),
     ],
 )
