@@ -353,6 +353,7 @@ def wait_for_steps(directory: Path, count: int) -> None:
     eventually(lambda: steps() >= count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_what_was_measured_and_resume_goes_on(tmp_path, number):
     run = tmp_path / "run"
@@ -388,6 +389,7 @@ def test_ctrl_c_while_the_libraries_load_ends_it_like_later(tmp_path):
     assert (done.returncode, done.stderr) == (130, "ninetynine: error: interrupted\n")
 
 
+@pytest.mark.slow
 def test_kill_9_loses_no_finished_sample(tmp_path):
     run = tmp_path / "run"
     child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)

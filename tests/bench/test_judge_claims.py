@@ -34,6 +34,7 @@ def test_one_slow_metric_refutes_the_claim_and_is_named() -> None:
     assert row.high < row.margin
 
 
+@pytest.mark.slow
 def test_the_worst_of_many_noisy_metrics_of_an_equal_arm_is_seldom_refuted() -> None:
     """Noise of 5 % a pair tells nothing about 1 %; read one by one, every third run would refute a metric."""
     equal = {"host": 0.0, "host-b": 0.0, "runtime": 0.0}

@@ -191,6 +191,7 @@ def test_a_plan_without_a_positive_arm_has_no_rows_of_it() -> None:
     assert "control.positive" not in {row.claim for row in rows}
 
 
+@pytest.mark.slow
 def test_work_that_is_just_on_the_margin_is_called_absent_in_no_more_than_one_run_of_a_hundred() -> None:
     failed, runs = 0, 150
     for seed in range(runs):

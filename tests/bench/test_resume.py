@@ -6,6 +6,7 @@ import random
 from collections import Counter
 
 import msgspec
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -147,6 +148,7 @@ def scenarios():
     return [one for one in fake_scenarios() if one.name != "startup.first_byte"]
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
 def test_interrupted_at_random_moments_and_resumed(tmp_path_factory, seed):
@@ -156,6 +158,7 @@ def test_interrupted_at_random_moments_and_resumed(tmp_path_factory, seed):
     check(bench, outcome, whimsical)
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
 def test_interruptions_leave_no_mark_on_verdicts(tmp_path_factory, seed):

@@ -72,6 +72,7 @@ def told_by(evidence: Evidence, say: Prose, names: dict[str, str]) -> Evidence:
     return msgspec.structs.replace(evidence, run=record, samples=samples, verdicts=tuple(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["decided", "budget"])
 def test_other_names_and_other_words_make_the_same_page(
     evidence: Evidence, tmp_path: Path, end: model.EndedBecause

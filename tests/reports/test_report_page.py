@@ -146,6 +146,7 @@ def test_a_run_that_measured_nothing_is_a_page_without_charts(few: pd.DataFrame,
     assert not [attrs for attrs in Outline(page).of("div") if attrs.get("class") == "chart"]
 
 
+@pytest.mark.slow
 def test_a_run_cut_after_any_arms_first_samples_is_a_page(few: pd.DataFrame, tmp_path: Path) -> None:
     for number, arm in enumerate(few["arm"].unique()):
         page = render(synthetic.write(tmp_path / str(number), samples=few[few["arm"] == arm]))
@@ -192,6 +193,7 @@ def test_a_hostile_run_stays_text(few: pd.DataFrame, tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in page.read_text()
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40))
 def test_any_text_in_a_run_leaves_the_page_whole(few: pd.DataFrame, tmp_path: Path, text: str) -> None:

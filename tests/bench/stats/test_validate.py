@@ -29,6 +29,7 @@ def rng(seed: int = 1) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_suites_own_design_is_within_its_bounds(results) -> None:
     assert [str(check) for check in table.checks(results) if not check.holds] == []
 
