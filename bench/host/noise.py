@@ -61,7 +61,7 @@ def load(root: Path) -> Check:
 
 
 _PRESSED = {
-    "cpu": ("all metrics: slices slow down by about this share", "end other work first"),
+    "cpu": ("all metrics: slices slow down as this figure rises", "end other work first"),
     "memory": ("memory, startup: pages are reclaimed during a slice", "end what uses the memory"),
     "io": ("disk, startup: slices wait for other work's reads and writes", "end what uses the disk"),
 }

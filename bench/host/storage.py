@@ -1,4 +1,4 @@
-"""The disk and the file system under test: room, kind, and whether containers' layers can lie on it."""
+"""Checks of the disk: free space, file system, kind of device."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The workloads, a file a family, and what they share: see `base` for what one is, `registry` for all."""
+"""The workloads, one file per family. `base` has the protocol, `registry` the list, the rest is shared."""
