@@ -141,7 +141,7 @@ def check_foreign(subnet: Network, addresses: Iterable[Address]) -> None:
             raise PoolOverlapError(f"subnet {subnet} overlaps with the host's own address {address}")
 
 
-class AddressPool:
+class AddressAllocator:
     """The addresses of one subnet and their holders. A freed address is not reused at once.
 
     ip_range: where addresses come from unless one is asked for. gateway "": the first address. auxiliary:
@@ -266,7 +266,7 @@ def _is_within(part: Network, whole: Network) -> bool:
 
 
 def next_address(spec: NetworkSpec, last: str, used: Collection[str]) -> str:
-    """Return the address that an AddressPool of the IPv4 subnet gives after `last`, "" at the end."""
+    """Return the address that an AddressAllocator of the subnet gives after `last`, "" at the end."""
     if not last:
         return ""
     subnet = IPv4Network(spec.subnet)

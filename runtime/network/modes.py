@@ -16,7 +16,7 @@ from ipaddress import IPv4Network
 from runtime.network import container_netns
 from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.host import subnet_lock
-from runtime.network.ipam import AddressPool, SubnetPool, choose_subnet
+from runtime.network.ipam import AddressAllocator, SubnetPool, choose_subnet
 from runtime.network.kernel.host_routes import read_routes
 from runtime.network.model import BRIDGED, BridgedMode, NetworkAttachment, NetworkSpec, Port
 from runtime.spawn.owner import Owner
@@ -30,7 +30,7 @@ class _ModeNetwork:
 
     def __init__(self, spec: NetworkSpec) -> None:
         self.spec = spec
-        self.addresses = AddressPool(spec.subnet, gateway=spec.gateway)
+        self.addresses = AddressAllocator(spec.subnet, gateway=spec.gateway)
         self.ready: deque[NetworkAttachment] = deque()
 
 

@@ -52,7 +52,7 @@ class _RawDescriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     platform: dict[str, Any] | None = None
 
 
-class _RawManifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class _RawDocument(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int
     media_type: str = ""
     config: _RawDescriptor | None = None
@@ -132,8 +132,8 @@ def _descriptor(entry: _RawDescriptor, what: str) -> Descriptor:
     return Descriptor(media_type=entry.media_type, digest=entry.digest, size=entry.size)
 
 
-def _decode(data: bytes, what: str) -> _RawManifest:
+def _decode(data: bytes, what: str) -> _RawDocument:
     try:
-        return msgspec.json.decode(data, type=_RawManifest)
+        return msgspec.json.decode(data, type=_RawDocument)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise RegistryDataError(f"{what} is malformed: {error}; refused, push the image again") from error

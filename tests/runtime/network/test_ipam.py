@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from runtime.network.errors import NetworkError
 from runtime.network.ipam import (
-    AddressPool,
+    AddressAllocator,
     IpamError,
     PoolOverlapError,
     check_foreign,
@@ -86,11 +86,11 @@ def test_a_subnet_does_not_take_the_hosts_own_addresses(subnet: str) -> None:
 )
 def test_what_lies_outside_the_subnet_is_refused(options: dict[str, str], words: str) -> None:
     with pytest.raises(IpamError, match=words):
-        AddressPool("10.1.0.0/24", **options)  # type: ignore[arg-type]
+        AddressAllocator("10.1.0.0/24", **options)  # type: ignore[arg-type]
 
 
 def test_range_gateway_and_auxiliary_addresses_bound_what_is_given() -> None:
-    pool = AddressPool("10.1.0.0/24", ip_range="10.1.0.128/30", auxiliary={"router": "10.1.0.129"})
+    pool = AddressAllocator("10.1.0.0/24", ip_range="10.1.0.128/30", auxiliary={"router": "10.1.0.129"})
     assert str(pool.gateway) == "10.1.0.128"
     assert [pool.take("a"), pool.take("b")] == ["10.1.0.130", "10.1.0.131"]
     with pytest.raises(NetworkError, match="no available IPv4 addresses"):
@@ -103,7 +103,7 @@ def test_range_gateway_and_auxiliary_addresses_bound_what_is_given() -> None:
 
 
 def test_a_freed_address_rests_but_its_last_owner_gets_it_back() -> None:
-    pool = AddressPool("10.1.0.0/24")
+    pool = AddressAllocator("10.1.0.0/24")
     first = pool.take("a")
     pool.free("a")
     assert pool.take("b") != first
@@ -123,7 +123,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pool = AddressPool("10.1.0.0/28", auxiliary={"x": "10.1.0.5"})
+        self.pool = AddressAllocator("10.1.0.0/28", auxiliary={"x": "10.1.0.5"})
         self.model: dict[str, str] = {}
 
     @rule(owner=st.sampled_from("abcdefghijklmnop"))

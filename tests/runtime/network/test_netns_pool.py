@@ -11,7 +11,7 @@ import pytest
 
 from runtime.network.bridge_networks import BridgeNetworks
 from runtime.network.container_netns import RESOLVER, inside, plain_endpoint
-from runtime.network.ipam import AddressPool, next_address
+from runtime.network.ipam import AddressAllocator, next_address
 from runtime.network.kernel.nft import reserve_descriptors
 from runtime.network.model import Endpoint, NetworkSpec, Port
 from runtime.network.modes import NetworkModes
@@ -158,7 +158,7 @@ def test_ports_of_bridges_say_nothing_of_their_own(networks: BridgeNetworks) -> 
 def test_whatever_comes_gets_what_it_asked_for(networks: BridgeNetworks) -> None:
     """Starts, ends and refills in any order: each container has its address, once, and is reached."""
     choice = random.Random(7)
-    pools = {spec: AddressPool(spec.subnet, gateway=spec.gateway) for spec in (NET, CLOSED)}
+    pools = {spec: AddressAllocator(spec.subnet, gateway=spec.gateway) for spec in (NET, CLOSED)}
     running: dict[str, tuple[NetworkSpec, str, int]] = {}
     for number in range(60):
         spec = choice.choice(list(pools))

@@ -32,7 +32,7 @@ from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.network.errors import NetworkError
 from runtime.network.ipam import (
     Address,
-    AddressPool,
+    AddressAllocator,
     IpamError,
     Network,
     PoolOverlapError,
@@ -41,6 +41,7 @@ from runtime.network.ipam import (
     check_overlap,
     choose_subnet,
     choose_subnet6,
+    parse_subnet,
 )
 from runtime.network.resolvconf import is_address
 
@@ -93,7 +94,7 @@ def make_record(
                 ipam.config or [], others, list(routes), ipv6=ipv6, seed=network_id, choices=settings.splits()
             )
             for pool in pools:
-                check_foreign(AddressPool(pool.subnet).subnet, addresses)
+                check_foreign(parse_subnet(pool.subnet), addresses)
     return NetworkRecord(
         id=network_id,
         name=request.name,
@@ -189,7 +190,7 @@ def complete_pools(
     choices: Sequence[SubnetPool] = (),
 ) -> tuple[IpamPool, ...]:
     """Complete the subnets: at most one of each family, chosen where none was given, with gateways."""
-    taken = [AddressPool(pool.subnet).subnet for other in others for pool in other.pools]
+    taken = [parse_subnet(pool.subnet) for other in others for pool in other.pools]
     given = [pool for pool in asked if pool.subnet]
     for pool in asked:
         if not pool.subnet and (pool.gateway or pool.ip_range or pool.auxiliary_addresses):
@@ -197,9 +198,7 @@ def complete_pools(
     found: list[IpamPool] = []
     for pool in given:
         made = _completed(pool)
-        check_overlap(
-            AddressPool(pool.subnet).subnet, [*taken, *(AddressPool(entry.subnet).subnet for entry in found)]
-        )
+        check_overlap(parse_subnet(pool.subnet), [*taken, *(parse_subnet(entry.subnet) for entry in found)])
         if any((":" in entry.subnet) == (":" in made.subnet) for entry in found):
             raise IpamError("bridge driver doesn't support multiple subnets of one address family")
         if ":" not in made.subnet or ipv6:
@@ -222,8 +221,8 @@ def _completed(pool: IpamPool) -> IpamPool:
     )
 
 
-def pool_of(pool: IpamPool) -> AddressPool:
+def pool_of(pool: IpamPool) -> AddressAllocator:
     """Return the addresses of a subnet. Raises IpamError."""
-    return AddressPool(
+    return AddressAllocator(
         pool.subnet, gateway=pool.gateway, ip_range=pool.ip_range, auxiliary=pool.auxiliary_addresses
     )

@@ -14,7 +14,7 @@ from runtime.engine.service.model.record import now
 from runtime.engine.service.networks.create import complete_pools, engine_errors
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
 from runtime.engine.service.rules.settings import BridgeSettings, Settings
-from runtime.network.ipam import Address, AddressPool, IpamError, Network, check_foreign
+from runtime.network.ipam import Address, AddressAllocator, IpamError, Network, check_foreign
 from runtime.network.kernel.host_routes import read_addresses, read_routes
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def _made(
             known = list(addresses)
             for pool in asked:
                 _check_gateway(pool)
-                check_foreign(AddressPool(pool.subnet).subnet, known)
+                check_foreign(AddressAllocator(pool.subnet).subnet, known)
             pools = complete_pools(
                 [*kept, *asked], others, read_routes(), ipv6=bridge.ipv6, seed="", choices=settings.splits()
             )
