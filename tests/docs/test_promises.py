@@ -78,11 +78,8 @@ def prose(page: Path) -> str:
 
 def test_pages_name_only_files_that_are_there():
     roots = [REPOSITORY / one for one in ("bench", "runtime", "vm", "reports", "tests")]
-    paths = [
-        f"/{path.relative_to(REPOSITORY)}"
-        for root in roots
-        for path in (root, *root.rglob("*"), *REPOSITORY.glob("*.toml"))
-    ]
+    paths = [f"/{path.relative_to(REPOSITORY)}" for root in roots for path in (root, *root.rglob("*"))]
+    paths += [f"/{path.name}" for pattern in ("*.toml", "*.py") for path in REPOSITORY.glob(pattern)]
     gone = {
         (page.name, name)
         for page in PAGES
