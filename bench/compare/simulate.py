@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as sps
+from scipy import special
 
 from bench.compare.change import Moments, p_values
 from bench.model import Looks
@@ -119,7 +119,7 @@ def _stopped(design: Design, means: Floats, deviations: Floats) -> NDArray[np.in
     edge = math.log(design.margin)
     for look in range(min(design.looks.last, everything) - 1, design.looks.first - 1, -1):
         spent = level(design.alpha, look, design.looks.first, design.looks.last, final=False)
-        half = sps.t.ppf(1.0 - spent, look - 1) * deviations[..., look - 1] / math.sqrt(look)
+        half = special.stdtrit(look - 1, 1.0 - spent) * deviations[..., look - 1] / math.sqrt(look)
         centre = means[..., look - 1]
         stop[(centre - half >= edge) | (centre + half < edge)] = look
     return stop

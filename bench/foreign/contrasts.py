@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 import msgspec
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from bench.foreign import flaws
 from bench.foreign.table import Pair, Table
@@ -226,7 +225,7 @@ def resemble(values: Floats) -> bool:
     """
     if values.size < FEWEST:
         return False
-    ranks = rankdata(values)
+    ranks = pd.Series(values).rank().to_numpy()
     spread = float(np.var(ranks))
     if spread == 0.0:
         return False

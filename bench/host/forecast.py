@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from bench.host.selftest import FAMILIES
 from bench.host.spread import Noise, Spread
@@ -185,7 +185,7 @@ def stopping(sd: float, looks: Looks, rng: np.random.Generator, runs: int = RUNS
     for look in range(max(looks.first, 2), last + 1):
         spent = level(ALPHA, look, looks.first, last, final=look == last)
         variance = (squares[:, look - 1] - look * means[:, look - 1] ** 2) / (look - 1)
-        reach = stats.t.ppf(1 - spent, look - 1) * np.sqrt(np.maximum(variance, 0.0) / look)
+        reach = special.stdtrit(look - 1, 1 - spent) * np.sqrt(np.maximum(variance, 0.0) / look)
         distance = means[:, look - 1] - math.log(MARGIN)
         decided = np.abs(distance) > reach
         stopped = np.where(np.isinf(stopped) & decided, float(look), stopped)

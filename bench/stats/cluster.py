@@ -14,7 +14,7 @@ import math
 
 import msgspec
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from bench.stats.location import Floats
 
@@ -43,5 +43,5 @@ def t_interval(locations: Floats, alpha: float) -> Interval:
     if count == 1:
         return Interval(estimate=centre, low=-math.inf, high=math.inf, se=math.inf, n_clusters=1)
     se = float(np.std(locations, ddof=1)) / math.sqrt(count)
-    half = float(sps.t.ppf(1.0 - alpha, count - 1)) * se
+    half = float(special.stdtrit(count - 1, 1.0 - alpha)) * se
     return Interval(estimate=centre, low=centre - half, high=centre + half, se=se, n_clusters=count)

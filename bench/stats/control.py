@@ -20,7 +20,7 @@ import warnings
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as sps
+from scipy import special
 
 from bench.stats.location import Floats
 from bench.stats.multiple import holm
@@ -100,5 +100,5 @@ def _common(locations: Floats, spread: Floats, within: Floats, floor: float) -> 
 
 
 def _two_sided(t: Floats, counts: NDArray[np.int64]) -> Floats:
-    p = 2.0 * sps.t.sf(np.abs(t), np.maximum(counts - 1, 1))
+    p = 2.0 * special.stdtr(np.maximum(counts - 1, 1), -np.abs(t))
     return np.asarray(np.where((counts < 2) | np.isnan(p), 1.0, p), dtype=np.float64)

@@ -13,7 +13,7 @@ import math
 
 import msgspec
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from bench.stats.location import Floats, Ints
 
@@ -53,7 +53,7 @@ def effective_size(n: int, groups: int, deff: float, alpha: float) -> float:
     """Korn & Graubard's effective sample size, between 0 (one group) and n."""
     if groups < 2 or n < 2:
         return 0.0
-    few = float(sps.t.ppf(1 - alpha, n - 1) / sps.t.ppf(1 - alpha, groups - 1)) ** 2
+    few = float(special.stdtrit(n - 1, 1 - alpha) / special.stdtrit(groups - 1, 1 - alpha)) ** 2
     return min(float(n), n / deff * few)
 
 
@@ -71,9 +71,9 @@ def quantile_bounds(values: Floats, clusters: Ints, q: float, alpha: float) -> Q
     if size <= 0.0:
         return QuantileBounds(estimate=estimate, low=-math.inf, high=math.inf, n=n, n_effective=0.0)
     share = np.arange(1, n + 1) / n * size
-    covered = np.asarray(sps.beta.ppf(alpha, share, size - share + 1.0) >= q)
+    covered = np.asarray(special.betaincinv(share, size - share + 1.0, alpha) >= q)
     before = np.arange(n) / n * size
-    passed = np.asarray(sps.beta.ppf(1.0 - alpha, before + 1.0, size - before) <= q)
+    passed = np.asarray(special.betaincinv(before + 1.0, size - before, 1.0 - alpha) <= q)
     return QuantileBounds(
         estimate=estimate,
         low=float(ordered[np.flatnonzero(passed)[-1]]) if passed.any() else -math.inf,
@@ -92,5 +92,5 @@ def needed(q: float, groups: int, alpha: float) -> int:
     independent = math.ceil(math.log(alpha) / math.log(q) - 1e-9)
     if groups < 2:
         return independent
-    few = float(sps.t.ppf(1 - alpha, independent - 1) / sps.t.ppf(1 - alpha, groups - 1)) ** 2
+    few = float(special.stdtrit(independent - 1, 1 - alpha) / special.stdtrit(groups - 1, 1 - alpha)) ** 2
     return math.ceil(independent / min(1.0, few))

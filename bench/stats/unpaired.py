@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats as sps
+from scipy import special
 
 from bench.stats.cluster import Interval
 from bench.stats.location import Floats
@@ -44,7 +44,7 @@ def welch(a_locations: Floats, b_locations: Floats, alpha: float) -> Interval:
     # As shares, so that the squares of tiny variances do not underflow.
     share, rest = u / (u + v), v / (u + v)
     free = 1.0 / (share**2 / (a_locations.size - 1) + rest**2 / (b_locations.size - 1))
-    half = float(sps.t.ppf(1.0 - alpha, free)) * se
+    half = float(special.stdtrit(free, 1.0 - alpha)) * se
     return Interval(estimate=centre, low=centre - half, high=centre + half, se=se, n_clusters=smaller)
 
 
@@ -69,7 +69,7 @@ def shift(a_values: Floats, b_values: Floats, alpha: float) -> Interval:
         inf, smaller = math.inf, min(count, other)
         return Interval(estimate=estimate, low=-inf, high=inf, se=inf, n_clusters=smaller)
     low, high = pick(rank), pick(total + 1 - rank)
-    se = (high - low) / 2.0 / float(sps.norm.ppf(1.0 - alpha))
+    se = (high - low) / 2.0 / float(special.ndtri(1.0 - alpha))
     return Interval(estimate=estimate, low=low, high=high, se=se, n_clusters=min(count, other))
 
 
@@ -78,7 +78,7 @@ def _rank(count: int, other: int, alpha: float) -> int:
     if max(count, other) <= EXACT:
         return int(np.searchsorted(np.cumsum(_mann_whitney(count, other)), alpha, side="right"))
     spread = math.sqrt(count * other * (count + other + 1) / 12.0)
-    return max(0, math.floor(count * other / 2.0 + 0.5 + float(sps.norm.ppf(alpha)) * spread))
+    return max(0, math.floor(count * other / 2.0 + 0.5 + float(special.ndtri(alpha)) * spread))
 
 
 def _mann_whitney(count: int, other: int) -> Floats:
