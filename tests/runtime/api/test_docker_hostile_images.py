@@ -57,16 +57,16 @@ def bomb(gibibytes: int) -> bytes:
 SHADOW = "../../../../../../../../etc/shadow"
 ARCHIVES = {
     "an absolute name": (archive(tar(entry("/evil"))), "is absolute"),
-    "a name that climbs": (archive(tar(entry("../evil"))), "climbs out"),
+    "a name that climbs": (archive(tar(entry("../evil"))), "leaves the layer"),
     "through a link": (archive(tar(symlink("d", "/"), entry("d/evil"))), "goes through the symbolic link"),
-    "a hard link out": (archive(tar(hardlink("x", SHADOW))), "climbs out"),
+    "a hard link out": (archive(tar(hardlink("x", SHADOW))), "leaves the layer"),
     "a whiteout of ..": (archive(tar(directory("d"), entry("d/.wh..."))), "is a whiteout of"),
     "a whiteout through a link": (archive(tar(symlink("d", "/etc"), entry("d/.wh.shadow"))), "goes through"),
     "an overlay mark": (
         archive(tar(directory("d", pax_headers={"SCHILY.xattr.trusted.overlay.redirect": "/etc"}))),
         "trusted.overlay.redirect",
     ),
-    "an archive's own names": (archive(more=(entry("../evil"),)), "climbs out"),
+    "an archive's own names": (archive(more=(entry("../evil"),)), "leaves the layer"),
     "a config elsewhere": (archive(image={"Config": SHADOW}), "archive has no"),
     "a layer elsewhere": (archive(image={"Layers": ["/etc/shadow"]}), "archive has no"),
     "a layer that is a link": (archive(more=(symlink("l.tar", SHADOW),)), "archive has no"),

@@ -275,9 +275,7 @@ def test_a_daemon_s_containers_are_left_alone(local: Local):
     assert local.says("verify", "busybox") == "unchanged: busybox\n"
     daemon.terminate()
     left = local("ps")
-    assert (left.returncode, "containers that an nnd left running are there" in left.stderr) == (125, True), (
-        left
-    )
+    assert (left.returncode, "an nnd left containers running there" in left.stderr) == (125, True), left
     daemon.start()
     stopped = subprocess.run(
         [*LINE, *nn, "stop", "box"], check=True, env=local.environment, capture_output=True, text=True
