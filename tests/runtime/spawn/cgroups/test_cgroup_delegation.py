@@ -126,12 +126,12 @@ def test_engines_of_a_unit_have_their_cgroups_in_it(unit: Path) -> None:
     script = f"""
 from pathlib import Path
 Path("{unit}/main/cgroup.procs").write_text("0")
-from runtime.engine import shared
-shared.enter()
-group = shared.cgroups().create("one")
+from runtime.engine import process_resources
+process_resources.enter()
+group = process_resources.cgroups().create("one")
 print(group.v2_dir, flush=True)
 group.remove()
-shared.leave()
+process_resources.leave()
 """
     before = set(unit.parents[1].glob("nn-*"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
