@@ -1,4 +1,4 @@
-"""Results of older minor versions of the schema → this one, as they are read. Nothing else knows old forms.
+"""Upgrade results of older minor versions of the schema as they are read. Nothing else knows old forms.
 
     1.0 → 1.1   fields were added: looks, conditions of a slice, the take
     1.1 → 1.2   `backend` became `arm` where it holds one; kind and emulated of an arm, `set_aside`, `notes`
@@ -69,7 +69,7 @@ def _run(document: Document) -> Document:
 
 
 def line(document: Document) -> Document:
-    """A line of the journal of a run of an older version, which is no line with a run itself."""
+    """Upgrade a journal line of an older run; not a line that holds the run itself."""
     if document["type"] == "step":
         return document | {"samples": [_sample(row) for row in document["samples"]]}
     if document["type"] == "missing":

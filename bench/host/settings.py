@@ -20,7 +20,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """One setting of the kernel.
 
     files: a path below / with wildcards. wanted: the value to write; None: the CPUs that no arm uses, as a
-    list. least: leave the present number alone if it is no greater than `wanted`.
+    list. least: leave the present number alone if it is at most `wanted`.
     """
 
     name: str

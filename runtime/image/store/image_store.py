@@ -34,8 +34,6 @@ from runtime.image.store.listing import ImageRow
 from runtime.image.store.pins import Holder, Pins
 from runtime.image.store.removal import LayerRemoval, Removal, UsedBy
 
-__all__ = ["Image", "ImageStore"]
-
 _PATIENCE_S = 2.0
 
 
