@@ -79,10 +79,10 @@ class CommandLine:
 
 
 class Verb:
-    """A verb: its flags, how many words it takes (most -1: any number) and what it does.
+    """A verb: its flags, the words it takes and what it does.
 
-    usage: the words of the synopsis. program: flags end at the first word, the rest belongs to a program.
-    raw: no word is parsed.
+    usage: the synopsis, as in `IMAGE [NAME]`; `...` is any number. least, most (-1 for any) follow from it.
+    program: flags end at the first word, the rest belongs to a program. raw: no word is parsed.
     """
 
     __slots__ = ("act", "example", "flags", "least", "most", "program", "raw", "usage")
@@ -93,8 +93,6 @@ class Verb:
         usage: str,
         flags: tuple[Flag, ...] = (),
         *,
-        least: int = 0,
-        most: int = 0,
         program: bool = False,
         raw: bool = False,
         example: str = "",
@@ -102,8 +100,9 @@ class Verb:
         self.act = act
         self.usage = usage
         self.flags = flags
-        self.least = least
-        self.most = most
+        words = usage.split()
+        self.least = sum(word[0] != "[" for word in words)
+        self.most = -1 if "..." in usage else len(words)
         self.program = program
         self.raw = raw
         self.example = example

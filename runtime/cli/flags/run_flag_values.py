@@ -185,17 +185,20 @@ def _endpoint(args: "CommandLine") -> "dict[str, Any]":
     found: dict[str, Any] = {}
     if args.given("network-alias"):
         found["Aliases"] = args.many("network-alias")
-    addresses = {
-        "IPv4Address": args.text("ip"),
-        "IPv6Address": args.text("ip6"),
-        "LinkLocalIPs": args.many("link-local-ip"),
-    }
-    addresses = {name: value for name, value in addresses.items() if value}
-    if addresses:
-        found["IPAMConfig"] = addresses
+    add_addresses(args, found)
     if args.given("mac-address"):
         found["MacAddress"] = mac_address(args.text("mac-address"))
     return found
+
+
+def add_addresses(args: "CommandLine", endpoint: "dict[str, Any]") -> None:
+    """Add --ip, --ip6 and --link-local-ip to the settings of a container on a network."""
+    asked = (("IPv4Address", args.text("ip")), ("IPv6Address", args.text("ip6")))
+    addresses = {
+        name: value for name, value in (*asked, ("LinkLocalIPs", args.many("link-local-ip"))) if value
+    }
+    if addresses:
+        endpoint["IPAMConfig"] = addresses
 
 
 def mac_address(text: str) -> str:

@@ -196,6 +196,15 @@ def body(args: "CommandLine", *, detach: bool = False) -> "dict[str, Any]":
     if len(args.words) > 1:
         config["Cmd"] = args.words[1:]
     _streams(args, config, host, detach)
+    apply(args, config, host)
+    if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
+        raise CliError("Conflicting options: --restart and --rm; leave out one of them")
+    config["HostConfig"] = host
+    return config
+
+
+def apply(args: "CommandLine", config: "dict[str, Any]", host: "dict[str, Any]") -> None:
+    """Add the given flags to the two parts of the body."""
     special = False
     for key in args:
         if key in _HOST_BOOL:
@@ -220,10 +229,6 @@ def body(args: "CommandLine", *, detach: bool = False) -> "dict[str, Any]":
         from runtime.cli.flags import run_flag_values
 
         run_flag_values.apply(args, config, host)
-    if host.get("AutoRemove") and host.get("RestartPolicy", {}).get("Name", "no") != "no":
-        raise CliError("Conflicting options: --restart and --rm; leave out one of them")
-    config["HostConfig"] = host
-    return config
 
 
 def _is_name(networks: list[str]) -> bool:

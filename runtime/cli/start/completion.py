@@ -174,7 +174,5 @@ def _listed(client: Client, kind: str) -> list[str]:
     return [one["Name"] for one in client.get("/volumes")["Volumes"] or ()]
 
 
-COMPLETION = Verb(
-    completion, "bash|zsh|fish", least=1, most=1, example="nn completion bash > /etc/bash_completion.d/nn"
-)
-COMPLETE = Verb(complete, "[WORD...]", most=-1, raw=True)
+COMPLETION = Verb(completion, "bash|zsh|fish", example="nn completion bash > /etc/bash_completion.d/nn")
+COMPLETE = Verb(complete, "[WORD...]", raw=True)

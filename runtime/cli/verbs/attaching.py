@@ -146,14 +146,6 @@ _ATTACH_FLAGS: tuple[Flag, ...] = (
     _KEYS,
     _PROXY,
 )
-ATTACH = Verb(attach, "CONTAINER", _ATTACH_FLAGS, least=1, most=1, example="nn attach web")
-EXEC = Verb(
-    execute,
-    "CONTAINER COMMAND [ARG...]",
-    _EXEC_FLAGS,
-    least=2,
-    most=-1,
-    program=True,
-    example="nn exec -it web sh",
-)
-START = Verb(start, "CONTAINER...", _START_FLAGS, least=1, most=-1, example="nn start -ai shell")
+ATTACH = Verb(attach, "CONTAINER", _ATTACH_FLAGS, example="nn attach web")
+EXEC = Verb(execute, "CONTAINER COMMAND [ARG...]", _EXEC_FLAGS, program=True, example="nn exec -it web sh")
+START = Verb(start, "CONTAINER...", _START_FLAGS, example="nn start -ai shell")

@@ -182,4 +182,4 @@ _FLAGS: tuple[Flag, ...] = (
     ("target", "", "text", "STAGE", "build up to this stage"),
     ("ulimit", "", "many", "NAME=SOFT[:HARD]", "a resource limit"),
 )
-BUILD = Verb(build, "DIR|URL|-", _FLAGS, least=1, most=1, example="nn build -t app:1 --build-arg VERSION=2 .")
+BUILD = Verb(build, "DIR|URL|-", _FLAGS, example="nn build -t app:1 --build-arg VERSION=2 .")

@@ -8,9 +8,8 @@ from runtime.cli.connection.client import Client
 from runtime.cli.connection.http import quote
 from runtime.cli.connection.session import write
 from runtime.cli.errors import CliError
-from runtime.cli.flags import flag_values, times
+from runtime.cli.flags import run_flags, times
 from runtime.cli.flags.parser import JSON, Verb
-from runtime.cli.flags.run_flags import CREATE
 from runtime.cli.output import tables
 from runtime.cli.verbs import batch
 from runtime.docker_syntax.frames import FrameReader
@@ -23,17 +22,11 @@ if TYPE_CHECKING:
     from runtime.cli.flags.parser import CommandLine, Flag
 
 _CHANGES = ("C", "A", "D")
-_NUMBERS = {
-    "blkio-weight": "BlkioWeight",
-    "cpu-period": "CpuPeriod",
-    "cpu-quota": "CpuQuota",
-    "cpu-rt-period": "CpuRealtimePeriod",
-    "cpu-rt-runtime": "CpuRealtimeRuntime",
-    "cpu-shares": "CpuShares",
-    "pids-limit": "PidsLimit",
-}
-_SIZES = {"memory": "Memory", "memory-reservation": "MemoryReservation", "memory-swap": "MemorySwap"}
-_TEXTS = {"cpuset-cpus": "CpusetCpus", "cpuset-mems": "CpusetMems"}
+_CHANGEABLE = frozenset((
+    "blkio-weight", "cpu-period", "cpu-quota", "cpu-rt-period", "cpu-rt-runtime", "cpu-shares", "cpus",
+    "cpuset-cpus", "cpuset-mems", "memory", "memory-reservation", "memory-swap", "pids-limit", "restart",
+))  # fmt: skip
+"""The flags of `create` that `update` has, too."""
 
 
 def rename(client: Client, args: CommandLine) -> int:
@@ -137,15 +130,8 @@ def _framed(client: Client, name: str, kind: str) -> bool:
 
 def update_body(args: CommandLine) -> dict[str, Any]:
     """Flags → the body of `POST /containers/ID/update`; only given ones."""
-    found: dict[str, Any] = {name: args.number(key) for key, name in _NUMBERS.items() if args.given(key)}
-    found |= {name: args.text(key) for key, name in _TEXTS.items() if args.given(key)}
-    for key, name in _SIZES.items():
-        if args.given(key):
-            found[name] = flag_values.size("--" + key, args.text(key))
-    if args.given("cpus"):
-        found["NanoCpus"] = flag_values.cores("--cpus", args.text("cpus"))
-    if args.given("restart"):
-        found["RestartPolicy"] = flag_values.restart_policy(args.text("restart"))
+    found: dict[str, Any] = {}
+    run_flags.apply(args, {}, found)
     return found
 
 
@@ -163,18 +149,10 @@ def update(client: Client, args: CommandLine) -> int:
     return batch.in_order(args.words, act)
 
 
-def _update_flags() -> tuple[Flag, ...]:
-    """The flags of `create` that can be changed later."""
-    wanted = {*_NUMBERS, *_SIZES, *_TEXTS, "cpus", "restart"}
-    return tuple(flag for flag in CREATE if flag[0] in wanted)
-
-
-RENAME = Verb(rename, "CONTAINER NAME", least=2, most=2, example="nn rename web web-old")
-PORT = Verb(port, "CONTAINER [PORT[/udp]]", (JSON,), least=1, most=2, example="nn port web 80")
-TOP = Verb(
-    top, "CONTAINER [PS-FLAGS]", (JSON,), least=1, most=-1, program=True, example="nn top web -o pid,rss,args"
-)
-DIFF = Verb(diff, "CONTAINER", (JSON,), least=1, most=1, example="nn diff web")
+RENAME = Verb(rename, "CONTAINER NAME", example="nn rename web web-old")
+PORT = Verb(port, "CONTAINER [PORT[/udp]]", (JSON,), example="nn port web 80")
+TOP = Verb(top, "CONTAINER [PS-FLAGS...]", (JSON,), program=True, example="nn top web -o pid,rss,args")
+DIFF = Verb(diff, "CONTAINER", (JSON,), example="nn diff web")
 _LOGS_FLAGS: tuple[Flag, ...] = (
     ("details", "", "bool", "", "show the log's extra attributes"),
     ("follow", "f", "bool", "", "follow the log while it runs"),
@@ -183,12 +161,6 @@ _LOGS_FLAGS: tuple[Flag, ...] = (
     ("timestamps", "t", "bool", "", "show the time of each line"),
     ("until", "", "text", "TIME", "up to this time"),
 )
-LOGS = Verb(logs, "CONTAINER", _LOGS_FLAGS, least=1, most=1, example="nn logs -f --tail 100 web")
-UPDATE = Verb(
-    update,
-    "CONTAINER...",
-    _update_flags(),
-    least=1,
-    most=-1,
-    example="nn update --memory 512m --restart always web",
-)
+LOGS = Verb(logs, "CONTAINER", _LOGS_FLAGS, example="nn logs -f --tail 100 web")
+_UPDATE_FLAGS = tuple(flag for flag in run_flags.CREATE if flag[0] in _CHANGEABLE)
+UPDATE = Verb(update, "CONTAINER...", _UPDATE_FLAGS, example="nn update --memory 512m --restart always web")

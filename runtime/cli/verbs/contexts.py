@@ -155,19 +155,11 @@ _SAVED: tuple[Flag, ...] = (
 )
 _FORM: Flag = ("format", "f", "text", "TEMPLATE", FORMAT[4])
 _NEW = "nn context create far --docker host=ssh://admin@far"
-CREATE = Verb(create, "NAME", _SAVED, least=1, most=1, example=_NEW)
-UPDATE = Verb(
-    update, "NAME", _SAVED, least=1, most=1, example="nn context update far --description 'the big one'"
-)
+CREATE = Verb(create, "NAME", _SAVED, example=_NEW)
+UPDATE = Verb(update, "NAME", _SAVED, example="nn context update far --description 'the big one'")
 LS = Verb(ls, "", (FORMAT, JSON, QUIET), example="nn context ls")
-USE = Verb(use, "NAME", least=1, most=1, example="nn context use far")
+USE = Verb(use, "NAME", example="nn context use far")
 SHOW = Verb(show, "", example="nn context show")
-RM = Verb(
-    remove,
-    "NAME...",
-    (("force", "f", "bool", "", "remove it even if it is in use"),),
-    least=1,
-    most=-1,
-    example="nn context rm far",
-)
-INSPECT = Verb(inspect, "[NAME...]", (_FORM,), most=-1, example="nn context inspect far")
+_FORCE: Flag = ("force", "f", "bool", "", "remove it even if it is in use")
+RM = Verb(remove, "NAME...", (_FORCE,), example="nn context rm far")
+INSPECT = Verb(inspect, "[NAME...]", (_FORM,), example="nn context inspect far")

@@ -285,6 +285,4 @@ _FLAGS: tuple[Flag, ...] = (
     ("follow-link", "L", "bool", "", "follow a link at the source's end"),
     ("quiet", "q", "bool", "", "print nothing, as without a terminal"),
 )
-CP = Verb(
-    copy, "SOURCE TARGET", _FLAGS, least=2, most=2, example="nn cp web:/etc/hosts . && nn cp ./site web:/srv"
-)
+CP = Verb(copy, "SOURCE TARGET", _FLAGS, example="nn cp web:/etc/hosts . && nn cp ./site web:/srv")

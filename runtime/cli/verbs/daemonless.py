@@ -75,8 +75,8 @@ def registry(_client: Client, args: CommandLine) -> int:
     return main(args.words, prog="nn serve registry")
 
 
-VERIFY = Verb(verify, "IMAGE...", least=1, most=-1, example="nn --local verify debian")
+VERIFY = Verb(verify, "IMAGE...", example="nn --local verify debian")
 SWEEP = Verb(sweep, "", example="nn --local sweep")
 REGISTRY = Verb(
-    registry, "[FLAGS]", most=-1, raw=True, example="nn serve registry --root images --listen 127.0.0.1:5000"
+    registry, "[FLAGS]", raw=True, example="nn serve registry --root images --listen 127.0.0.1:5000"
 )

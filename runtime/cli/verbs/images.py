@@ -219,17 +219,12 @@ _COMMIT_FLAGS: tuple[Flag, ...] = (
     ("message", "m", "text", "TEXT", "a comment"),
     ("pause", "p", "bool", "", "freeze the container meanwhile (on by default)"),
 )
-LS = Verb(images, "[NAME[:TAG]]", _LS_FLAGS, most=1, example="nn images --filter dangling=true -q")
-RM = Verb(remove, "IMAGE...", _RM_FLAGS, least=1, most=-1, example="nn rmi debian:12")
-TAG = Verb(tag, "IMAGE NAME[:TAG]", least=2, most=2, example="nn tag app 127.0.0.1:5000/app:1")
-HISTORY = Verb(history, "IMAGE", _HISTORY_FLAGS, least=1, most=1, example="nn history --no-trunc debian")
+LS = Verb(images, "[NAME[:TAG]]", _LS_FLAGS, example="nn images --filter dangling=true -q")
+RM = Verb(remove, "IMAGE...", _RM_FLAGS, example="nn rmi debian:12")
+TAG = Verb(tag, "IMAGE NAME[:TAG]", example="nn tag app 127.0.0.1:5000/app:1")
+HISTORY = Verb(history, "IMAGE", _HISTORY_FLAGS, example="nn history --no-trunc debian")
 COMMIT = Verb(
-    commit,
-    "CONTAINER [NAME[:TAG]]",
-    _COMMIT_FLAGS,
-    least=1,
-    most=2,
-    example="nn commit -c 'CMD [\"top\"]' box box:2",
+    commit, "CONTAINER [NAME[:TAG]]", _COMMIT_FLAGS, example="nn commit -c 'CMD [\"top\"]' box box:2"
 )
 _SEARCH_FLAGS: tuple[Flag, ...] = (
     FILTER,
@@ -238,4 +233,4 @@ _SEARCH_FLAGS: tuple[Flag, ...] = (
     ("limit", "", "int", "N", "show at most N"),
     NO_TRUNC,
 )
-SEARCH = Verb(search, "TERM", _SEARCH_FLAGS, least=1, most=1, example="nn search --filter stars=10 nginx")
+SEARCH = Verb(search, "TERM", _SEARCH_FLAGS, example="nn search --filter stars=10 nginx")

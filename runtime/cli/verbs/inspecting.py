@@ -88,31 +88,10 @@ _SIZE: Flag = ("size", "s", "bool", "", "show the size of a container's layers")
 _TYPE: Flag = ("type", "", "text", "KIND", ", ".join(KINDS))
 _VERBOSE: Flag = ("verbose", "v", "bool", "", "accepted and ignored: there is nothing more to show")
 _HINT = "-f '{{.State.Status}}'"
-ANY = Verb(inspect, "NAME...", (_FORMAT, _SIZE, _TYPE), least=1, most=-1, example=f"nn inspect {_HINT} web")
+ANY = Verb(inspect, "NAME...", (_FORMAT, _SIZE, _TYPE), example=f"nn inspect {_HINT} web")
 CONTAINER = Verb(
-    _of("container"),
-    "CONTAINER...",
-    (_FORMAT, _SIZE),
-    least=1,
-    most=-1,
-    example=f"nn container inspect {_HINT} web",
+    _of("container"), "CONTAINER...", (_FORMAT, _SIZE), example=f"nn container inspect {_HINT} web"
 )
-IMAGE = Verb(
-    _of("image"),
-    "IMAGE...",
-    (_FORMAT,),
-    least=1,
-    most=-1,
-    example="nn image inspect -f '{{json .Config}}' debian",
-)
-NETWORK = Verb(
-    _of("network"), "NETWORK...", (_FORMAT, _VERBOSE), least=1, most=-1, example="nn network inspect bridge"
-)
-VOLUME = Verb(
-    _of("volume"),
-    "VOLUME...",
-    (_FORMAT,),
-    least=1,
-    most=-1,
-    example="nn volume inspect -f '{{.Mountpoint}}' data",
-)
+IMAGE = Verb(_of("image"), "IMAGE...", (_FORMAT,), example="nn image inspect -f '{{json .Config}}' debian")
+NETWORK = Verb(_of("network"), "NETWORK...", (_FORMAT, _VERBOSE), example="nn network inspect bridge")
+VOLUME = Verb(_of("volume"), "VOLUME...", (_FORMAT,), example="nn volume inspect -f '{{.Mountpoint}}' data")

@@ -85,10 +85,10 @@ _RM_FLAGS: tuple[Flag, ...] = (
     ("link", "l", "bool", "", "remove the link of that name, not the container"),
     ("volumes", "v", "bool", "", "remove its anonymous volumes, too"),
 )
-STOP = Verb(stop, _WORDS, (_TIME, _SIGNAL), least=1, most=-1, example="nn stop -t 30 web")
-RESTART = Verb(restart, _WORDS, (_TIME, _SIGNAL), least=1, most=-1, example="nn restart web")
-KILL = Verb(kill, _WORDS, (_SIGNAL,), least=1, most=-1, example="nn kill -s HUP web")
-PAUSE = Verb(pause, _WORDS, least=1, most=-1, example="nn pause web")
-UNPAUSE = Verb(unpause, _WORDS, least=1, most=-1, example="nn unpause web")
-RM = Verb(remove, _WORDS, _RM_FLAGS, least=1, most=-1, example="nn rm -fv web")
-WAIT = Verb(wait, _WORDS, least=1, most=-1, example="nn wait job")
+STOP = Verb(stop, _WORDS, (_TIME, _SIGNAL), example="nn stop -t 30 web")
+RESTART = Verb(restart, _WORDS, (_TIME, _SIGNAL), example="nn restart web")
+KILL = Verb(kill, _WORDS, (_SIGNAL,), example="nn kill -s HUP web")
+PAUSE = Verb(pause, _WORDS, example="nn pause web")
+UNPAUSE = Verb(unpause, _WORDS, example="nn unpause web")
+RM = Verb(remove, _WORDS, _RM_FLAGS, example="nn rm -fv web")
+WAIT = Verb(wait, _WORDS, example="nn wait job")

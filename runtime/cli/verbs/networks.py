@@ -5,7 +5,7 @@ from __future__ import annotations
 from runtime.cli.connection.client import filters
 from runtime.cli.connection.http import quote
 from runtime.cli.errors import CliError
-from runtime.cli.flags import flag_values, times
+from runtime.cli.flags import flag_values, run_flag_values, times
 from runtime.cli.flags.parser import FILTER, FORMAT, JSON, NO_TRUNC, QUIET, Verb
 from runtime.cli.output import tables, units
 from runtime.cli.verbs import batch
@@ -129,17 +129,9 @@ def connect(client: Client, args: CommandLine) -> int:
         settings["Links"] = args.many("link")
     if args.given("driver-opt"):
         settings["DriverOpts"] = flag_values.mapping("--driver-opt", args.many("driver-opt"))
-    addresses = {
-        "IPv4Address": args.text("ip"),
-        "IPv6Address": args.text("ip6"),
-        "LinkLocalIPs": args.many("link-local-ip"),
-    }
-    addresses = {name: value for name, value in addresses.items() if value}
-    if addresses:
-        settings["IPAMConfig"] = addresses
-    client.post(
-        f"/networks/{quote(network)}/connect", body={"Container": container, "EndpointConfig": settings}
-    )
+    run_flag_values.add_addresses(args, settings)
+    body = {"Container": container, "EndpointConfig": settings}
+    client.post(f"/networks/{quote(network)}/connect", body=body)
     return 0
 
 
@@ -177,18 +169,9 @@ _FORCE: Flag = ("force", "f", "bool", "", "no error when it does not exist")
 LS = Verb(
     networks, "", (FILTER, FORMAT, JSON, NO_TRUNC, QUIET), example="nn network ls --filter driver=bridge"
 )
-CREATE = Verb(
-    create, "NETWORK", _CREATE_FLAGS, least=1, most=1, example="nn network create --subnet 10.5.0.0/24 inner"
-)
-RM = Verb(remove, "NETWORK...", (_FORCE,), least=1, most=-1, example="nn network rm inner")
+CREATE = Verb(create, "NETWORK", _CREATE_FLAGS, example="nn network create --subnet 10.5.0.0/24 inner")
+RM = Verb(remove, "NETWORK...", (_FORCE,), example="nn network rm inner")
 CONNECT = Verb(
-    connect,
-    "NETWORK CONTAINER",
-    _CONNECT_FLAGS,
-    least=2,
-    most=2,
-    example="nn network connect --alias db inner box",
+    connect, "NETWORK CONTAINER", _CONNECT_FLAGS, example="nn network connect --alias db inner box"
 )
-DISCONNECT = Verb(
-    disconnect, "NETWORK CONTAINER", (_FORCE,), least=2, most=2, example="nn network disconnect inner box"
-)
+DISCONNECT = Verb(disconnect, "NETWORK CONTAINER", (_FORCE,), example="nn network disconnect inner box")

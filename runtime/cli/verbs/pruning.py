@@ -66,7 +66,11 @@ def _prune(client: Client, kind: str, wanted: list[str], **more: list[str]) -> i
         for one in gone:
             print(one if isinstance(one, str) else _image_line(one))
         print()
-    return int(answer.get("SpaceReclaimed") or 0)
+    return _freed(answer)
+
+
+def _freed(answer: dict[str, Any] | None) -> int:
+    return int((answer or {}).get("SpaceReclaimed") or 0)
 
 
 def _image_line(one: dict[str, str]) -> str:
@@ -122,8 +126,7 @@ def builder(client: Client, args: CommandLine) -> int:
     query: Query = {"all": args.on("all"), "filters": filters(wanted)}
     if args.given("keep-storage"):
         query["keep-storage"] = flag_values.size("--keep-storage", args.text("keep-storage"))
-    answer = client.post("/build/prune", query) or {}
-    return _reclaimed(int(answer.get("SpaceReclaimed") or 0))
+    return _reclaimed(_freed(client.post("/build/prune", query)))
 
 
 def system(client: Client, args: CommandLine) -> int:
@@ -149,12 +152,11 @@ def _cache(client: Client, wanted: list[str]) -> int:
     from runtime.cli.errors import DaemonError
 
     try:
-        answer = client.post("/build/prune", {"filters": filters(wanted)}) or {}
+        return _freed(client.post("/build/prune", {"filters": filters(wanted)}))
     except DaemonError as error:
         if error.code in (404, 501):
             return 0  # a daemon without a build cache
         raise
-    return int(answer.get("SpaceReclaimed") or 0)
 
 
 _FILTER: Flag = ("filter", "", "many", "NAME=VALUE", "only what matches, as in until=24h or label=a=b")

@@ -147,5 +147,5 @@ _FLAGS: tuple[Flag, ...] = (
     ("username", "u", "text", "NAME", "the user"),
 )
 _EXAMPLE = "nn login -u me --password-stdin registry.example:5000 < password"
-LOGIN = Verb(login, "[REGISTRY]", _FLAGS, most=1, example=_EXAMPLE)
-LOGOUT = Verb(logout, "[REGISTRY]", most=1, example="nn logout registry.example:5000")
+LOGIN = Verb(login, "[REGISTRY]", _FLAGS, example=_EXAMPLE)
+LOGOUT = Verb(logout, "[REGISTRY]", example="nn logout registry.example:5000")

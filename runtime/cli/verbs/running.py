@@ -191,13 +191,7 @@ _EXAMPLES = """nn run -it --rm debian bash
          nn run -d --name web -p 8080:80 -v www:/srv:ro --memory 256m --restart always nginx
          nn run --rm --network none --read-only --cap-drop ALL debian id"""
 _USAGE = "IMAGE [COMMAND] [ARG...]"
-RUN = Verb(run, _USAGE, run_flags.RUN, least=1, most=-1, program=True, example=_EXAMPLES)
+RUN = Verb(run, _USAGE, run_flags.RUN, program=True, example=_EXAMPLES)
 CREATE = Verb(
-    create,
-    _USAGE,
-    run_flags.CREATE,
-    least=1,
-    most=-1,
-    program=True,
-    example="nn create --name db -v data:/var/lib/db db",
+    create, _USAGE, run_flags.CREATE, program=True, example="nn create --name db -v data:/var/lib/db db"
 )

@@ -181,4 +181,4 @@ _FLAGS: tuple[Flag, ...] = (
     ("no-stream", "", "bool", "", "show once and end"),
     NO_TRUNC,
 )
-STATS = Verb(stats, "[CONTAINER...]", _FLAGS, most=-1, example="nn stats --no-stream web db")
+STATS = Verb(stats, "[CONTAINER...]", _FLAGS, example="nn stats --no-stream web db")

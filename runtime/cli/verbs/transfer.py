@@ -221,27 +221,9 @@ _IMPORT_FLAGS: tuple[Flag, ...] = (
     _PLATFORM,
 )
 _LOAD_FLAGS: tuple[Flag, ...] = (("input", "i", "text", "FILE", "read a file, not standard input"), QUIET)
-PULL = Verb(
-    pull, "IMAGE[:TAG]", (_ALL, _TRUST, _PLATFORM, QUIET), least=1, most=1, example="nn pull debian:12"
-)
-PUSH = Verb(
-    push,
-    "IMAGE[:TAG]",
-    (_ALL, _TRUST, _PLATFORM, QUIET),
-    least=1,
-    most=1,
-    example="nn push 127.0.0.1:5000/app:1",
-)
-SAVE = Verb(
-    save, "IMAGE...", (_OUTPUT, _PLATFORM), least=1, most=-1, example="nn save -o app.tar app:1 app:2"
-)
+PULL = Verb(pull, "IMAGE[:TAG]", (_ALL, _TRUST, _PLATFORM, QUIET), example="nn pull debian:12")
+PUSH = Verb(push, "IMAGE[:TAG]", (_ALL, _TRUST, _PLATFORM, QUIET), example="nn push 127.0.0.1:5000/app:1")
+SAVE = Verb(save, "IMAGE...", (_OUTPUT, _PLATFORM), example="nn save -o app.tar app:1 app:2")
 LOAD = Verb(load, "", _LOAD_FLAGS, example="nn load -i app.tar")
-IMPORT = Verb(
-    import_tar,
-    "FILE|DIR|URL|- [NAME[:TAG]]",
-    _IMPORT_FLAGS,
-    least=1,
-    most=2,
-    example="nn import rootfs.tar debian",
-)
-EXPORT = Verb(export, "CONTAINER", (_OUTPUT,), least=1, most=1, example="nn export -o web.tar web")
+IMPORT = Verb(import_tar, "FILE|DIR|URL|- [NAME[:TAG]]", _IMPORT_FLAGS, example="nn import rootfs.tar debian")
+EXPORT = Verb(export, "CONTAINER", (_OUTPUT,), example="nn export -o web.tar web")

@@ -79,6 +79,6 @@ _CREATE_FLAGS: tuple[Flag, ...] = (
     ("opt", "o", "many", "NAME=VALUE", "option of the driver"),
 )
 _FORCE: Flag = ("force", "f", "bool", "", "no error when it does not exist")
-CREATE = Verb(create, "[VOLUME]", _CREATE_FLAGS, most=1, example="nn volume create --label tier=db data")
+CREATE = Verb(create, "[VOLUME]", _CREATE_FLAGS, example="nn volume create --label tier=db data")
 LS = Verb(volumes, "", (FILTER, FORMAT, JSON, QUIET), example="nn volume ls --filter dangling=true")
-RM = Verb(remove, "VOLUME...", (_FORCE,), least=1, most=-1, example="nn volume rm data")
+RM = Verb(remove, "VOLUME...", (_FORCE,), example="nn volume rm data")

@@ -95,11 +95,16 @@ def test_wrong_flags_are_named(words: list[str], said: str):
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "count", "said"),
-    [(1, 1, 0, "takes 1 arg"), (1, -1, 0, "at least 1"), (0, 1, 2, "at most 1"), (1, 2, 3, "at most 2")],
+    ("usage", "count", "said"),
+    [
+        ("A", 0, "takes 1 arg"),
+        ("A...", 0, "at least 1"),
+        ("[A]", 2, "at most 1"),
+        ("A [B[:C]]", 3, "at most 2"),
+    ],
 )
-def test_the_number_of_words_is_checked(least: int, most: int, count: int, said: str):
-    verb = Verb(lambda client, options: 0, "WORD", least=least, most=most)
+def test_the_number_of_words_is_checked(usage: str, count: int, said: str):
+    verb = Verb(lambda client, options: 0, usage)
     with pytest.raises(CliError, match=said):
         parse("x", verb, ["w"] * count)
 
