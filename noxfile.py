@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "ninetynine-setup.sha256"
+VERSIONS = ROOT / "constraints.txt"
+"""The versions that were tested together, on all Pythons that we support; `nox -s versions` writes it."""
 
 # Debian's names, by what would be missing without them.
 PACKAGES = {
@@ -78,6 +80,7 @@ def _inputs_digest() -> str:
     for path in [
         ROOT / "pyproject.toml",
         ROOT / "setup.py",
+        VERSIONS,
         Path(__file__),
         *sorted(ROOT.glob("runtime/**/*.c")),
     ]:
@@ -94,7 +97,7 @@ def _python_packages(session: nox.Session) -> None:
         session.run(sys.executable, "-m", "venv", str(VENV), external=True)
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet"]
     session.run(*pip, "setuptools>=77", "wheel", external=True)
-    session.run(*pip, "--editable", f"{ROOT}[dev]", external=True)
+    session.run(*pip, "--constraint", str(VERSIONS), "--editable", f"{ROOT}[dev]", external=True)
     version = subprocess.run(["pkg-config", "--modversion", "libvirt"], capture_output=True, text=True) \
         if shutil.which("pkg-config") else None  # fmt: skip
     if version is not None and version.returncode == 0:
@@ -166,6 +169,19 @@ def lint(session: nox.Session) -> None:
     session.run(str(VENV / "bin" / "lint-imports"), external=True)
     _python(session, "-m", "tests.lint.circles")
     _python(session, "-m", "mypy")
+
+
+@nox.session
+def versions(session: nox.Session) -> None:
+    """Write constraints.txt: the newest versions that install together. Run it with the oldest Python."""
+    fresh = Path(session.create_tmp()) / "fresh"
+    shutil.rmtree(fresh, ignore_errors=True)
+    session.run(sys.executable, "-m", "venv", str(fresh), external=True)
+    pip = [str(fresh / "bin" / "python"), "-m", "pip"]
+    session.run(*pip, "install", "--quiet", "setuptools>=77", "wheel", external=True)
+    session.run(*pip, "install", "--quiet", "--editable", f"{ROOT}[dev]", external=True)
+    found = session.run(*pip, "freeze", "--exclude-editable", external=True, silent=True)
+    VERSIONS.write_text(str(found))
 
 
 @nox.session
