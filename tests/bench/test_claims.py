@@ -1,3 +1,4 @@
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -109,31 +110,30 @@ def test_claims_of_a_metric_come_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("margin = 0.99\nrefuted", "refuted", "claim one: has no margin"),
-        ('primary = ["cpu.integer"]', "", "claim one: names no metric"),
+        ("margin = 0.99\nrefuted", "refuted", r"claim one: .*\bmargin"),
+        ('primary = ["cpu.integer"]', "", r"claim one: .*\bmetric"),
         (
             "margin = 0.99\nrefuted",
             "margin = -1.0\nrefuted",
-            "claim one: has a ratio margin that is not positive",
+            r"claim one: .*\bmargin",
         ),
-        ('kind = "ratio"', 'kind = "quantile"', "claim one: names no quantile"),
-        ('refuted_when = "it is not"', "", "claim one: does not say what would refute it"),
-        ('refuted_when = "it is not"', 'refuted_when = "x"\nalpha = 0.7', "claim one: has an alpha outside"),
+        ('kind = "ratio"', 'kind = "quantile"', r"claim one: .*\bquantile"),
+        ('refuted_when = "it is not"', "", r"claim one: .*\brefute"),
+        ('refuted_when = "it is not"', 'refuted_when = "x"\nalpha = 0.7', r"claim one: .*\balpha"),
         ('kind = "ratio"', 'kind = "guess"', "Invalid enum value 'guess'"),
         ("margin = 0.99\nrefuted", "margn = 0.99\nrefuted", "unknown field `margn`"),
-        ("[[claim]]", "[positive]\nextra = 0.005\n[[claim]]", "controls: 0.005 of extra work is not below"),
-        ("alpha = 0.01", "alpha = 1.0", "controls: an alpha lies outside"),
+        ("[[claim]]", "[positive]\nextra = 0.005\n[[claim]]", r"controls: .*\b0\.005\b"),
+        ("alpha = 0.01", "alpha = 1.0", r"controls: .*\balpha"),
         (
             "[[claim]]",
             "[clock]\ntolerance = 1.0\n[[claim]]",
-            "controls: the tolerance of clocks lies outside",
+            r"controls: .*\bclocks",
         ),
     ],
 )
 def test_a_faulty_file_is_refused_with_the_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(ClaimsError, match="read claims") as caught:
+    with pytest.raises(ClaimsError, match=message):
         read(tmp_path, GOOD.replace(old, new))
-    assert message in str(caught.value)
 
 
 def test_the_file_those_faults_were_put_into_is_good(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_the_file_those_faults_were_put_into_is_good(tmp_path: Path) -> None:
 
 
 def test_two_claims_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClaimsError, match="claim one is there twice"):
+    with pytest.raises(ClaimsError, match=r"\bclaim one\b"):
         read(tmp_path, GOOD + GOOD[GOOD.index("[[claim]]") :])
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ClaimsError, match="No such file"):
+    with pytest.raises(ClaimsError, match=re.escape(str(tmp_path / "none.toml"))):
         load(tmp_path / "none.toml")

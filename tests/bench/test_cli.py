@@ -108,7 +108,7 @@ def test_a_run_keeps_what_its_looks_closed_and_what_ended_it(events, tmp_path):
     assert "1 of 1 decided after session 5" in result.stderr
 
 
-def test_a_control_that_cannot_run_is_told_by_the_arm_it_copies(events, tmp_path):
+def test_a_control_that_cannot_run_is_reported_by_the_arm_it_copies(events, tmp_path):
     invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     missing = {one.arm for one in store.load(tmp_path / "run").run.not_measured}
     assert not missing & {"host-b", "host-2pct", "runtime-b"}

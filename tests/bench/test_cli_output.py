@@ -59,7 +59,7 @@ def test_a_pipe_gets_a_line_a_session():
     assert text(where).splitlines() == ["· session 1", "· session 2", "! vm did not start"]
 
 
-def test_looks_and_repetitions_are_told():
+def test_looks_and_repetitions_are_shown():
     tally = Tally(sessions=5, decided=14, pairs=22, seconds_left=90.4)
     where, piped = console(terminal=True), console()
     bar = Bar(where)

@@ -27,7 +27,7 @@ def look(frame: pd.DataFrame, sessions: int, **how: object) -> dict[tuple[str, s
     }
 
 
-def test_every_arm_of_every_planned_scenario_is_told() -> None:
+def test_every_arm_of_every_planned_scenario_is_reported() -> None:
     found = look(samples(["cpu.integer", "cpu.syscall"], EFFECTS), 6)
     assert set(found) == {(name, arm.name) for name in ("cpu.integer", "cpu.syscall") for arm in ARMS}
 
@@ -138,7 +138,7 @@ def test_a_pair_whose_other_side_comes_no_more_keeps_nobody() -> None:
     assert ended[name, "vm-tcg"].needed == math.inf
 
 
-def test_a_session_that_went_to_others_is_no_look() -> None:
+def test_a_session_that_went_to_others_is_not_a_look() -> None:
     frame = samples(["cpu.integer"], {**EFFECTS, "runtime": -0.003}, sessions=6, noise=0.008)
     first = look(frame, 6)["cpu.integer", "runtime"]
     later = look(frame, 20)["cpu.integer", "runtime"]

@@ -107,7 +107,7 @@ def test_bytes_of_an_extra_instance_may_be_zero_and_are_judged_as_they_are(size:
     assert row.estimate == pytest.approx(size, rel=0.02)
 
 
-def test_a_unit_that_is_no_size_is_not_compared() -> None:
+def test_a_unit_that_is_not_a_size_is_not_compared() -> None:
     frame = samples(["disk.extra_instance"], ARMS, unit="s", better="lower")
     row = find(judge(frame, CLAIMS), "disk.extra_instance", "disk.extra_instance")
     assert row.verdict == "inconclusive"
@@ -163,7 +163,7 @@ def test_what_the_measurement_could_not_do_is_listed_under_each_claim_that_misse
     assert find(missing, "unclaimed", "gpu.flops").reason == "no such device"
 
 
-def test_what_broke_half_way_keeps_its_row_and_tells_why() -> None:
+def test_what_broke_half_way_keeps_its_row_and_says_why() -> None:
     gaps = [NotMeasured(arm="runtime", metric="", reason="the daemon died")]
     rows = judge(samples(["cpu.integer"], ARMS), CLAIMS, not_measured=gaps)
     mine = [row for row in rows if row.claim == "performance" and row.arm == "runtime" and row.n_pairs]

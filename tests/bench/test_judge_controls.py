@@ -101,7 +101,7 @@ def test_the_pairs_of_copies_are_the_plans() -> None:
     assert "twin" not in {row.arm for row in rows if row.claim == "performance"}
 
 
-def test_a_pair_that_was_not_measured_is_told_and_the_other_still_decides() -> None:
+def test_a_pair_that_was_not_measured_is_reported_and_the_other_still_decides() -> None:
     gaps = [NotMeasured(arm="runtime-b", metric="", reason="it did not start")]
     rows = judge(samples(PRIMARY, ARMS), CLAIMS, plan(PRIMARY, looks=None), not_measured=gaps)
     assert rows[0].verdict == "supported"
@@ -153,7 +153,7 @@ def test_a_run_too_noisy_to_see_it_says_so_and_its_verdicts_stand() -> None:
     assert "lacked the power" not in find(rows, "performance", "memory.latency").reason
 
 
-def test_a_metric_the_positive_arm_has_not_is_told_by_its_family() -> None:
+def test_a_metric_the_positive_arm_lacks_is_reported_by_its_family() -> None:
     frame = samples(["cpu.integer", "cpu.syscall", "memory.latency"], ALL_ARMS, noise=0.03)
     frame = frame[(frame["arm"] != "host-2pct") | (frame["metric"] == "cpu.integer")]
     rows = judge(frame, CLAIMS)
@@ -179,7 +179,7 @@ def test_in_a_smoke_run_the_positive_control_says_no_more_than_that_it_is_one() 
     assert not any("lacked the power" in row.reason for row in rows)
 
 
-def test_a_positive_arm_that_was_planned_and_gave_nothing_is_told() -> None:
+def test_a_positive_arm_that_was_planned_and_gave_nothing_is_reported() -> None:
     rows = judge(samples(PRIMARY, ARMS), CLAIMS, plan(PRIMARY, looks=None))
     joint = find(rows, "control.positive", "joint", "host-2pct")
     assert joint.verdict == "inconclusive"
@@ -246,7 +246,7 @@ def test_a_guests_clock_that_is_wrong_shows_in_its_rate_and_in_the_tools_figures
     assert ("runtime", "cpu.integer.clock") not in found
 
 
-def test_cpu_time_that_the_figure_does_not_show_is_told() -> None:
+def test_cpu_time_that_the_figure_does_not_show_is_reported() -> None:
     frame = samples(["cpu.integer"], ALL_ARMS, noise=0.001)
     frame["busy_s"] = frame["duration_ns"] / 1e9 * np.where(frame["arm"] == "runtime", 1.1, 1.0)
     found = {(row.arm, row.metric): row for row in judge(frame, CLAIMS) if row.claim == "check.clock"}

@@ -45,7 +45,7 @@ def test_too_few_pairs_are_inconclusive():
     assert "at least 4" in row.reason
 
 
-def test_a_program_that_failed_is_told():
+def test_a_program_that_failed_is_reported():
     frame = digests()
     failed = frame["arm"] == "runtime"
     frame.loc[failed, "valid"] = False

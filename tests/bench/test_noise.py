@@ -54,7 +54,7 @@ def test_busy_time_is_of_the_whole_host_without_idle_and_waiting_for_disks(proc)
     assert found.busy_s == pytest.approx((100 + 10 + 10 + 1 + 1) * noise.TICK_US / 1e6)
 
 
-def test_what_the_kernel_does_not_tell_is_none(tmp_path):
+def test_what_the_kernel_does_not_report_is_none(tmp_path):
     gauge = Gauge((0,), tmp_path / "no", tmp_path / "no", lambda: None)
     assert gauge.conditions(gauge.read(), gauge.read(), 10**9) == SliceConditions(tick_share=0.01)
 
@@ -84,7 +84,7 @@ def test_the_clock_of_the_planned_cpus_comes_from_cpuinfo(tmp_path):
     assert noise._mean_of_cpuinfo((9,), path) is None
 
 
-def test_an_arms_own_waiting_is_no_pressure_and_more_than_usual_is():
+def test_an_arms_own_waiting_is_not_pressure_and_more_than_usual_is():
     usual = Usual()
     for _ in range(KNOWN):
         assert not usual.pressure(PLACE, SliceConditions(stall_share=0.6))

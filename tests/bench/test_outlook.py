@@ -73,7 +73,7 @@ def test_as_many_sessions_as_it_says_settle_it_as_often_as_it_says(distance: flo
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-0.05, 0.05), min_size=5, max_size=12))
-def test_a_run_that_looks_is_never_told_fewer_sessions_than_one_more(values: list[float]) -> None:
+def test_a_run_that_looks_is_never_promised_fewer_sessions_than_one_more(values: list[float]) -> None:
     one = comparison(np.array(values))
     found = needed_with_looks(PERFORMANCE, one, one.bounds(0.01), LOOKS)
     assert found > len(values) or math.isnan(found)

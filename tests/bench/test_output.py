@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -80,7 +81,7 @@ def test_a_read_only_file_stays_as_it_is_for_root_too(alone: Path, mode: int):
     path = alone / "file"
     path.write_text("old")
     path.chmod(mode)
-    with pytest.raises(RefusedError, match="read-only; make it writable"):
+    with pytest.raises(RefusedError, match=re.escape(str(path))):
         output.write(path, NEW)
     path.chmod(0o600)
     assert path.read_text() == "old"
@@ -131,7 +132,7 @@ def a_disk(path: Path) -> Path:
 def test_what_cannot_be_written_is_refused(alone: Path, made: Callable[[Path], Path], what: str):
     path = made(alone / "here")
     before = path.lstat()
-    with pytest.raises(RefusedError, match=f"it is {what}; choose another --out"):
+    with pytest.raises(RefusedError, match=f"{what}; .*--out"):
         output.write(path, NEW)
     assert path.lstat() == before
 
@@ -253,6 +254,6 @@ def test_judge_writes_where_a_link_leads(tmp_path: Path, samples: Path):
 def test_a_run_is_kept_in_a_directory_and_nothing_else(tmp_path: Path):
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    with pytest.raises(StoreError, match="File exists; choose a writable directory with --out"):
+    with pytest.raises(StoreError, match=r"File exists.*--out"):
         store.create(fifo)
     assert fifo.is_fifo()

@@ -243,18 +243,18 @@ def test_profiles_with_verdicts_have_enough_sessions(name):
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones():
-    with pytest.raises(ProfileError, match="unknown profile 'fast': choose one of smoke, quick, full"):
+    with pytest.raises(ProfileError, match=r"'fast'.*smoke, quick, full"):
         profile("fast")
 
 
 def test_no_scenario_is_an_error():
-    with pytest.raises(plans.PlanError, match="no scenario is left"):
+    with pytest.raises(plans.PlanError, match=r"\bscenario\b"):
         plans.make_plan(PROFILES["quick"], 1, ARMS, [])
 
 
 def test_two_definitions_of_one_metric_are_an_error():
     scenarios = [FakeScenario("cpu.integer", "cpu"), FakeScenario("cpu.integer", "cpu", role="stress")]
-    with pytest.raises(plans.PlanError, match=r"'cpu\.integer' is defined twice"):
+    with pytest.raises(plans.PlanError, match=r"'cpu\.integer'"):
         plans.make_plan(PROFILES["quick"], 1, ARMS, scenarios)
 
 

@@ -184,7 +184,7 @@ def test_interruptions_leave_no_mark_on_verdicts(tmp_path_factory, seed):
 
 @settings(max_examples=8, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
-def test_a_clock_that_runs_out_leaves_nothing_untold_either(tmp_path_factory, seed):
+def test_a_clock_that_runs_out_leaves_nothing_unreported_either(tmp_path_factory, seed):
     class Takes(FakeScenario):
         def run(self, context):
             bench.clock.advance(self.cost_s * trouble.rng.uniform(0.5, 4))
@@ -202,7 +202,7 @@ def test_a_clock_that_runs_out_leaves_nothing_untold_either(tmp_path_factory, se
     assert last.session < 5 or contents.elapsed <= 60.0 + 10.0, "after the core the budget is a cap"
 
 
-def test_every_end_is_told(tmp_path):
+def test_every_end_is_reported(tmp_path):
     bench = Bench(tmp_path / "a", scenarios(), LOOKING, names={"runtime": "runtime"})
 
     def all_of_it(samples, sessions, closed):

@@ -40,7 +40,7 @@ def stage(*backends):
     )
 
 
-def test_a_daemon_is_told_from_other_backends():
+def test_a_daemon_is_distinguished_from_other_backends():
     assert isinstance(Daemon("nnd"), EngineBackend)
     assert not isinstance(FakeBackend("host"), EngineBackend)
 
@@ -86,5 +86,5 @@ def test_without_a_daemon_its_scenarios_are_no_part_of_the_plan():
     here = stage(FakeBackend("host"), FakeBackend("runtime"))
     excluded, _ = exclusions(here, [LIFE, SLICE], (0,), QUICK)
     assert make_plan(QUICK, 1, here.arms, [LIFE, SLICE], excluded=excluded).scenarios == ("cpu.integer",)
-    with pytest.raises(PlanError, match="no scenario is left"):
+    with pytest.raises(PlanError, match=r"\bscenario\b"):
         make_plan(QUICK, 1, here.arms, [LIFE], excluded=excluded)

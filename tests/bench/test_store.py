@@ -122,7 +122,7 @@ def test_a_file_cut_anywhere_is_made_again_from_the_journal(complete, name):
 def test_a_file_cut_together_with_the_journal_names_both(complete, name):
     os.truncate(complete / name, 20)
     (complete / journal.NAME).write_bytes(b"")
-    with pytest.raises(StoreError, match=rf"{name}: cut off or damaged.*journal\.jsonl: cut off"):
+    with pytest.raises(StoreError, match=rf"/{name}: .*/journal\.jsonl: "):
         store.load(complete)
 
 
@@ -133,7 +133,7 @@ def test_a_cut_journal_does_not_make_a_complete_run_smaller(complete):
     assert len(loaded.samples) == 3
     assert "journal.jsonl: cut off or damaged; samples.parquet has all samples" in loaded.recovered[0]
     os.truncate(complete / store.SAMPLES, 20)
-    with pytest.raises(StoreError, match="is cut off too"):
+    with pytest.raises(StoreError, match=r"/samples\.parquet: .*/journal\.jsonl .*\b\d samples\b"):
         store.load(complete)
 
 
@@ -154,7 +154,7 @@ def test_cut_verdicts_name_the_command_that_makes_them_again(complete):
     whole = (complete / store.VERDICTS).read_bytes()
     for size in cuts(complete / store.VERDICTS)[:-2]:
         (complete / store.VERDICTS).write_bytes(whole[:size])
-        with pytest.raises(StoreError, match=r"verdicts\.json: cut off .*ninetynine judge"):
+        with pytest.raises(StoreError, match=r"verdicts\.json: .*ninetynine judge"):
             store.load_verdicts(complete)
 
 
@@ -229,23 +229,23 @@ def test_a_line_broken_inside_the_journal_is_named_by_its_byte(complete):
     data = path.read_bytes()
     at = data.index(b"\n") + 1
     path.write_bytes(data[:at] + b"#" + data[at + 1 :])
-    with pytest.raises(StoreError, match=f"broken line at byte {at}"):
+    with pytest.raises(StoreError, match=rf"journal\.jsonl: .*\b{at}\b"):
         journal.read(path)
 
 
 def test_two_processes_cannot_write_one_run(tmp_path):
-    with Journal(tmp_path / "j"), pytest.raises(StoreError, match="another process is writing this run"):
+    with Journal(tmp_path / "j"), pytest.raises(StoreError, match=f"^{tmp_path / 'j'}: "):
         Journal(tmp_path / "j")
 
 
 def test_a_run_is_not_put_over_another(complete):
-    with pytest.raises(StoreError, match="holds a run already; go on with --resume"):
+    with pytest.raises(StoreError, match=f"--resume {complete}"):
         store.create(complete)
 
 
 def test_a_run_is_not_put_among_foreign_files(tmp_path):
     (tmp_path / "thesis.tex").write_text("…")
-    with pytest.raises(StoreError, match=r"not empty \(thesis\.tex, …\) and not a run"):
+    with pytest.raises(StoreError, match=r"thesis\.tex"):
         store.create(tmp_path)
     assert (tmp_path / "thesis.tex").exists()
 
@@ -253,12 +253,12 @@ def test_a_run_is_not_put_among_foreign_files(tmp_path):
 def test_an_unknown_major_schema_is_refused(complete):
     data = msgspec.json.decode((complete / store.RUN).read_bytes())
     (complete / store.RUN).write_bytes(msgspec.json.encode(data | {"schema": "2.0"}))
-    with pytest.raises(StoreError, match=r"schema '2\.0' is not ours"):
+    with pytest.raises(StoreError, match=r"'2\.0'"):
         store.load(complete)
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(StoreError, match="no such run directory"):
+    with pytest.raises(StoreError, match=r"/nowhere: .*`ninetynine list runs`"):
         store.load(tmp_path / "nowhere")
 
 
@@ -277,12 +277,10 @@ def tiny_disk(where: Path, kib: int):
 def test_a_full_disk_is_a_clear_error_and_keeps_what_is_there(tmp_path, complete):
     with tiny_disk(tmp_path / "disk", 64) as disk:
         shutil.copytree(complete, disk / "run")
-        with Journal(disk / "run" / journal.NAME) as book, pytest.raises(StoreError) as caught:
+        full = pytest.raises(StoreError, match=r"No space left on device.*`ninetynine run --resume")
+        with Journal(disk / "run" / journal.NAME) as book, full:
             for order in range(3, 3000):
                 book.step(order, [sample(order)])
-        assert "No space left on device; free some space and go on with `ninetynine run --resume`" in str(
-            caught.value
-        )
         contents = journal.read(disk / "run" / journal.NAME)
         assert contents.torn == 0
         assert contents.done == set(range(max(contents.done) + 1))

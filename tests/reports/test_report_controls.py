@@ -123,7 +123,9 @@ def test_a_clock_that_is_off_by_more_than_a_per_cent_is_shown(
     assert found.table.rows[0][2] == f"{ratio:.4f}"
 
 
-def test_the_widest_of_a_systems_figures_is_no_disagreement_while_it_may_be_noise(evidence: Evidence) -> None:
+def test_the_widest_figure_of_a_system_is_not_a_disagreement_while_it_may_be_noise(
+    evidence: Evidence,
+) -> None:
     row = verdict("check.clock", "*", "inconclusive", estimate=1.03, low=0.97, high=1.09)
     found = controls(evidence_of(PASSED, row, evidence=evidence)).clock
 

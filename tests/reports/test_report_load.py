@@ -35,7 +35,7 @@ def test_samples_that_do_not_count_are_kept_apart(evidence: Evidence) -> None:
     assert len(evidence.shown) == len(evidence.samples)
 
 
-def test_a_directory_that_is_none_is_named(tmp_path: Path) -> None:
+def test_what_is_not_a_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"nowhere: .*no such run directory"):
         load(tmp_path / "nowhere")
 

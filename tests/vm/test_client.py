@@ -79,7 +79,7 @@ def test_a_program_that_does_not_end_is_killed(client, guest):
     assert guest.spawned[1].signals == [9]
 
 
-def test_a_guest_that_hangs_is_told_from_a_program_that_does(monkeypatch):
+def test_a_guest_that_hangs_is_distinguished_from_a_program_that_does(monkeypatch):
     monkeypatch.setattr("vm.client.ANSWER_S", 0.05)
     goes_on = threading.Event()
     client = FakeGuest({"hang": lambda program: goes_on.wait()}).connect()

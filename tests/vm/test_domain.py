@@ -63,7 +63,7 @@ def test_emulation_has_its_own_cpu_and_domain_type():
     assert (domain.get("type"), domain.find("cpu").get("mode")) == ("qemu", "maximum")
 
 
-def test_command_line_tells_the_agent_all_it_needs():
+def test_command_line_gives_the_agent_all_it_needs():
     words = kernel_command_line(request(network=NETWORK, data_disk_mib=8, hostname="box")).split()
     for word in (
         "nn.root=/dev/vda",
@@ -75,7 +75,7 @@ def test_command_line_tells_the_agent_all_it_needs():
         assert word in words
 
 
-def test_systemd_is_told_the_network_in_its_own_words_and_may_start_anew():
+def test_systemd_is_given_the_network_in_its_own_words_and_may_start_anew():
     settings = {"network": NETWORK, "init": "/sbin/init"}
     words = kernel_command_line(request(**settings)).split()
     assert {"nn.init=/sbin/init", "net.ifnames=0", "ip=10.0.0.2::10.0.0.1:255.255.255.0::eth0:none"} <= set(
@@ -86,7 +86,7 @@ def test_systemd_is_told_the_network_in_its_own_words_and_may_start_anew():
     assert xml(network=NETWORK).find("on_reboot").text == "destroy"
 
 
-def test_emulated_microvm_is_told_its_clock_or_it_would_hang():
+def test_emulated_microvm_is_given_its_clock_or_it_would_hang():
     assert "tsc_early_khz=2600000" in kernel_command_line(request(accel="tcg", machine="microvm"))
     assert "tsc_early_khz" not in kernel_command_line(request(accel="kvm", machine="microvm"))
 

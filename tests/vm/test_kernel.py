@@ -44,7 +44,7 @@ def test_it_is_found_behind_any_number_of_setup_sectors(sectors):
         (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "damaged payload"),
     ],
 )
-def test_what_is_no_kernel_is_refused(image, message):
+def test_what_is_not_a_kernel_is_refused(image, message):
     with pytest.raises(VmError, match=message):
         uncompressed(image)
 

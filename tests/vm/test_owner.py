@@ -32,6 +32,6 @@ def test_text_survives(pid, start):
 
 
 @given(st.text(max_size=12))
-def test_other_text_is_no_owner_or_reads_back(text):
+def test_other_text_is_not_an_owner_or_reads_back(text):
     owner = parse(text)
     assert owner is None or parse(str(owner)) == owner

@@ -50,7 +50,7 @@ def test_a_bare_kernel_is_seen_to_boot(image):
 
 
 @pytest.mark.qemu
-def test_something_that_is_no_kernel_does_not_boot():
+def test_something_that_is_not_a_kernel_does_not_boot():
     booted, reason = boots(sys.executable, "tcg", 5.0)
     assert not booted
     assert "no kernel boots under tcg" in reason

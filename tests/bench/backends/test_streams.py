@@ -50,7 +50,7 @@ def test_run_stops_feeding_a_program_that_does_not_read() -> None:
 
 def test_run_kills_what_is_too_slow_and_quotes_it() -> None:
     argv = sh("echo busy >&2; exec sleep 30")
-    with pytest.raises(BackendError, match=r"still running after 0\.3 s; killed.*busy"):
+    with pytest.raises(BackendError, match=r"\bsh\b.*0\.3 s.*busy"):
         streams.run(launcher(argv), argv, b"", 0.3)
 
 
@@ -77,7 +77,7 @@ def test_a_marker_is_found_wherever_it_is_split(parts: list[bytes]) -> None:
 def test_a_channel_quotes_the_last_words() -> None:
     argv = sh("echo why >&2")
     channel = streams.PipeChannel(launcher(argv), argv)
-    with pytest.raises(BackendError, match=r"sh: it has ended; its last words: why"):
+    with pytest.raises(BackendError, match=r"\bsh: .*why$"):
         channel.read_until(b"x", 10)
     channel.close()
 
@@ -86,7 +86,7 @@ def test_a_closed_channel_takes_and_gives_nothing() -> None:
     channel = streams.PipeChannel(launcher(["cat"]), ["cat"])
     channel.close()
     channel.close()
-    with pytest.raises(BackendError, match="closed"):
+    with pytest.raises(BackendError, match="cat"):
         channel.write(b"x")
-    with pytest.raises(BackendError, match="closed"):
+    with pytest.raises(BackendError, match="cat"):
         channel.read_until(b"x", 1)

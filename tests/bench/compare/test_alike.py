@@ -1,5 +1,7 @@
 """Which runs may be compared: every fact of a host has its weight, and each refusal is told item by item."""
 
+import re
+
 import msgspec
 import pytest
 
@@ -76,12 +78,12 @@ def test_what_changes_the_measurement_is_refused_and_can_be_allowed_by_name(item
 
 
 @pytest.mark.parametrize("item", NOTED)
-def test_what_does_not_reach_the_measured_programs_is_only_told(item):
+def test_what_does_not_reach_the_measured_programs_is_only_noted(item):
     (found,) = differences(RUN, NOTED[item])
     assert (found.item, found.weight) == (item, "noted")
 
 
-def test_of_a_table_of_facts_only_those_that_differ_are_told():
+def test_of_a_table_of_facts_only_those_that_differ_are_listed():
     before = {"meltdown": "Not affected", "l1tf": "Not affected"}
     (found,) = differences(host(mitigations=before), host(mitigations=before | {"l1tf": "Vulnerable"}))
     assert (found.old, found.new) == ("l1tf: Not affected", "l1tf: Vulnerable")
@@ -94,20 +96,18 @@ def test_memory_may_differ_by_what_a_kernel_takes():
 def test_another_machine_is_refused_whatever_was_allowed(tmp_path):
     old = loaded(tmp_path / "old", SAMPLES)
     new = loaded(tmp_path / "new", SAMPLES, host=host(machine_id="other", kernel="7.0").host)
-    with pytest.raises(UnlikeRunsError, match="not two runs of one host: machine: fake → other") as refused:
+    with pytest.raises(UnlikeRunsError, match="machine: fake → other") as refused:
         compare(old, new, allow=ALLOWABLE)
     assert [one.item for one in refused.value.differences] == ["machine", "kernel"]
-    assert str(refused.value).endswith("measure both on one machine")
+    assert "--allow" not in str(refused.value)
 
 
-def test_a_refusal_tells_how_to_compare_all_the_same(tmp_path):
+def test_a_refusal_names_the_options_that_allow_it(tmp_path):
     old = loaded(tmp_path / "old", SAMPLES)
     new = loaded(tmp_path / "new", SAMPLES, host=host(governor="powersave", kernel="7.0").host)
-    with pytest.raises(UnlikeRunsError, match="add --allow kernel --allow governor") as refused:
+    with pytest.raises(UnlikeRunsError, match="--allow kernel --allow governor") as refused:
         compare(old, new)
-    assert "kernel: 6.0.0-fake x86_64 → 7.0 (isolation and the network are the kernel's)" in str(
-        refused.value
-    )
+    assert "kernel: 6.0.0-fake x86_64 → 7.0" in str(refused.value)
     with pytest.raises(UnlikeRunsError, match="governor: performance → powersave"):
         compare(old, new, allow=["kernel"])
     found = compare(old, new, allow=["kernel", "governor"])
@@ -119,13 +119,13 @@ def test_a_refusal_tells_how_to_compare_all_the_same(tmp_path):
 
 def test_an_item_that_cannot_be_allowed_is_named(tmp_path):
     old, new = (loaded(tmp_path / name, SAMPLES) for name in ("old", "new"))
-    with pytest.raises(CompareError, match="cannot allow 'machine' to differ: choose from cpu, cpus, "):
+    with pytest.raises(CompareError, match=r"'machine'.*\bcpu, cpus, "):
         compare(old, new, allow=["machine"])
 
 
 def test_a_run_is_not_compared_with_itself(tmp_path):
     run = loaded(tmp_path / "run", SAMPLES)
-    with pytest.raises(CompareError, match="are the same run"):
+    with pytest.raises(CompareError, match=re.escape(str(run.directory))):
         compare(run, run)
 
 

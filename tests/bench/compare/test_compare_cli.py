@@ -101,7 +101,7 @@ def test_unlike_hosts_are_refused_item_by_item(runs, tmp_path):
     ],
 )
 @pytest.mark.parametrize("gate", [True, False], ids=["gate", "plain"])
-def test_wrong_use_is_broken_and_never_cannot_tell(runs, monkeypatch, arguments, message, gate):
+def test_wrong_use_is_broken_and_never_undecided(runs, monkeypatch, arguments, message, gate):
     monkeypatch.chdir(runs)
     result = invoke(*arguments, *(["--gate"] if gate else []))
     assert result.exit_code == 3, result.output
@@ -252,7 +252,7 @@ def test_live_says_worse_after_a_second_run_alone_confirmed_it(machine, tmp_path
     assert (again.status, again.plan.scenarios) == ("complete", ("cpu.float",)), "only the suspect's family"
 
 
-def test_live_cannot_tell_what_the_second_run_does_not_show(machine):
+def test_live_cannot_decide_what_the_second_run_does_not_show(machine):
     machine.extend([1.2, 1.0])
     result = live()
     found = json.loads(result.stdout)
@@ -287,7 +287,7 @@ def test_a_second_run_that_fails_confirms_nothing(machine, monkeypatch):
     assert "no space left on device" in found["rows"][0]["verdict"]["notes"][0]
 
 
-def test_live_does_not_measure_against_a_run_that_is_no_result(machine, tmp_path):
+def test_live_does_not_measure_against_a_run_that_is_not_a_result(machine, tmp_path):
     path = tmp_path / "old" / store.RUN
     run = msgspec.json.decode(path.read_bytes())
     run["plan"]["profile"] = "smoke"

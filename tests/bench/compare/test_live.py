@@ -26,7 +26,7 @@ def test_a_loss_that_is_there_again_is_confirmed(old, tmp_path):
     assert row.sentence.endswith(f"({row.verdict.reason})")
 
 
-def test_a_loss_that_is_not_there_again_is_not_told_as_one(old, tmp_path):
+def test_a_loss_that_is_not_there_again_is_not_reported_as_one(old, tmp_path):
     first = against(old, tmp_path, "new", effects=LOST, seed=2)
     found = live.confirm(first, against(old, tmp_path, "again", seed=3))
     row = found.rows[0]
@@ -39,7 +39,7 @@ def test_a_loss_that_is_not_there_again_is_not_told_as_one(old, tmp_path):
     assert "worse:" not in row.sentence
 
 
-def test_a_second_run_that_is_no_result_confirms_nothing(old, tmp_path):
+def test_a_second_run_that_is_not_a_result_confirms_nothing(old, tmp_path):
     first = against(old, tmp_path, "new", effects=LOST, seed=2)
     found = live.confirm(first, None, "its control failed")
     assert found.outcome.answer == "cannot tell"

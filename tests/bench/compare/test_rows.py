@@ -29,7 +29,7 @@ def test_nothing_changed_is_not_worse_in_any_metric(tmp_path):
     assert found.outcome.answer == "nothing worse"
 
 
-def test_a_loss_is_worse_and_told_in_the_direction_of_performance(tmp_path):
+def test_a_loss_is_worse_and_shown_in_the_direction_of_performance(tmp_path):
     found = pair(tmp_path, drawn(seed=1), drawn(effects={("cpu.float", "runtime"): 0.95}, seed=2))
     first = found.rows[0]
     assert (first.state, first.verdict.metric, first.verdict.verdict) == ("worse", "cpu.float", "refuted")
@@ -105,11 +105,11 @@ def test_a_new_metric_neither_helps_nor_harms(tmp_path):
 
 def test_runs_with_nothing_in_common_are_no_comparison(tmp_path):
     one, other = drawn(arms=("host", "host-b", "crun")), drawn()
-    with pytest.raises(CompareError, match="have no metric of any backend in common"):
+    with pytest.raises(CompareError, match=f"{tmp_path / 'old'}.*{tmp_path / 'new'}"):
         pair(tmp_path, one, other)
 
 
-def test_too_few_sessions_tell_nothing_and_say_so(tmp_path):
+def test_too_few_sessions_decide_nothing_and_say_so(tmp_path):
     counts = {one.name: 8 for one in METRICS} | {"cpu.float": 3}
     found = pair(tmp_path, drawn(), drawn(sessions=counts, effects={("cpu.float", "runtime"): 0.5}, seed=2))
     row = rows(found)["cpu.float", "runtime"]
@@ -183,7 +183,7 @@ def test_the_worst_of_many_is_not_picked_by_luck(tmp_path):
     assert found.verdict.reason.startswith("worse by itself, but not as the worst of many")
 
 
-def test_what_could_not_be_used_is_told(tmp_path):
+def test_what_could_not_be_used_is_reported(tmp_path):
     new = drawn(seed=2)
     of_float = new["metric"] == "cpu.float"
     new.loc[of_float & (new["arm"] == "runtime") & (new["block"] == 0), ["valid", "reason"]] = (
@@ -246,7 +246,7 @@ def test_only_the_backends_asked_for_are_compared(tmp_path):
     assert {row.verdict.arm for row in found.rows} == {"host", "runtime"}
 
 
-def test_an_open_row_names_the_margin_that_could_have_been_told(tmp_path):
+def test_an_open_row_names_the_margin_that_could_have_been_decided(tmp_path):
     found = pair(tmp_path, drawn(noise=0.05, seed=1), drawn(noise=0.05, seed=2))
     assert found.outcome.answer == "cannot tell"
     assert 0.9 < found.outcome.tellable < 0.99
@@ -271,9 +271,7 @@ def test_the_order_of_samples_changes_nothing(tmp_path):
     assert one.rows == other.rows
 
 
-@pytest.mark.parametrize(
-    ("how", "message"), [({"margin": 1.0}, "the margin is 1: "), ({"alpha": 0.5}, "alpha is 0.5: ")]
-)
-def test_a_margin_or_a_level_that_is_none_is_refused(tmp_path, how, message):
-    with pytest.raises(CompareError, match=message):
-        pair(tmp_path, drawn(), drawn(seed=2), **how)
+@pytest.mark.parametrize(("name", "value"), [("margin", 1.0), ("alpha", 0.5)])
+def test_a_margin_or_a_level_out_of_range_is_refused(tmp_path, name, value):
+    with pytest.raises(CompareError, match=rf"\b{name}\b.*\b{value:g}\b"):
+        pair(tmp_path, drawn(), drawn(seed=2), **{name: value})

@@ -23,19 +23,19 @@ def plan(samples, metrics=METRICS, **changes):
 @pytest.mark.parametrize(
     ("samples", "metrics", "changes", "reason"),
     [
-        (drawn(), METRICS, {"plan": plan(drawn(), profile="smoke")}, "it is a smoke run"),
-        (drawn(), METRICS, {"status": "failed"}, "it failed"),
-        (drawn().assign(valid=False), METRICS, {}, "it has no valid sample"),
-        (bad_control(), MANY, {}, r"its control failed \(control.aa: .*differ"),
+        (drawn(), METRICS, {"plan": plan(drawn(), profile="smoke")}, "smoke"),
+        (drawn(), METRICS, {"status": "failed"}, "failed"),
+        (drawn().assign(valid=False), METRICS, {}, "valid"),
+        (bad_control(), MANY, {}, r"control\.aa: "),
     ],
     ids=["smoke", "failed", "no valid sample", "control failed"],
 )
-def test_a_run_that_is_no_result_is_refused_on_either_side(
+def test_a_run_that_is_not_a_result_is_refused_on_either_side(
     tmp_path, which, samples, metrics, changes, reason
 ):
     good = loaded(tmp_path / "good", drawn(metrics, seed=5), metrics)
     bad = loaded(tmp_path / "bad", samples, metrics, **changes)
-    with pytest.raises(CompareError, match=rf"bad cannot be compared: {reason}"):
+    with pytest.raises(CompareError, match=rf"/bad .*\b{reason}"):
         compare(*((bad, good) if which == "old" else (good, bad)))
 
 

@@ -52,7 +52,7 @@ def test_blank_lines_count_as_rows_and_say_nothing():
     assert found["row"].tolist() == [4, 6]
 
 
-def test_an_empty_value_is_no_number_and_its_row_is_named():
+def test_an_empty_value_is_not_a_number_and_its_row_is_named():
     rows = "".join(
         f"m,{one},{k},,{'' if (one, k) == ('box', 3) else 5},lower\n"
         for k in range(5)
@@ -66,37 +66,36 @@ def test_an_empty_value_is_no_number_and_its_row_is_named():
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (HEAD, "t.csv: it has no samples"),
-        (HEAD + ROW + "cpu,host,1,2,1", "t.csv: row 3: 5 cells where the head has 6; is the file cut off"),
-        (HEAD + ROW + "cpu,host,1,2,1.5,low", "t.csv: row 3: column better is neither higher nor lower"),
-        (HEAD + ROW + 'cpu,"host,1,2,1.5,lower\n', "t.csv: row 3: not CSV (unexpected end of data)"),
-        (HEAD + ROW + "a,b,c,d,1,lower,7\n", "t.csv: row 3: 7 cells where the head has 6"),
-        (HEAD + "cpu,host,1,1,fast,lower\n", "t.csv: row 2: value 'fast' is not a number"),
-        (HEAD + "cpu,host,1,1,0x10,lower\n", "t.csv: row 2: value '0x10' is not a number"),
-        (HEAD + 'cpu,host,1,1,"1,5",lower\n', "t.csv: row 2: value '1,5' is not a number"),
-        (HEAD + "cpu,,1,1,1,lower\n", "t.csv: row 2: column system is empty; name the system"),
-        ("metric,system,value,value,better\n", "t.csv: row 1: column value exists twice"),
-        ("metric,system,value\na,b,1\n", "t.csv: row 1: columns missing: better (found: metric, sys"),
-        ("hello world\n", "columns missing: metric, system, value, better (found: hello world)"),
-        (b"metric,system\xe9,value,better\n", "t.csv: row 1: not UTF-8 (byte 13)"),
-        ((HEAD + ROW).encode() + b"cpu,h\xf6st,1,1,1,lower\n", "t.csv: row 3: not UTF-8"),
-        ((HEAD + ROW).encode("utf-16"), "t.csv: row 1: not UTF-8 (byte 0)"),
-        (HEAD + "x" * 200_000 + "\n", "t.csv: row 2: not CSV (field larger than field limit"),
+        (HEAD, r"^t\.csv: "),
+        (HEAD + ROW + "cpu,host,1,2,1", r"t\.csv: row 3: \D*5\D+6\b"),
+        (HEAD + ROW + "cpu,host,1,2,1.5,low", r"t\.csv: row 3: .*\bbetter\b.*'low'"),
+        (HEAD + ROW + 'cpu,"host,1,2,1.5,lower\n', r"t\.csv: row 3: .*unexpected end of data"),
+        (HEAD + ROW + "a,b,c,d,1,lower,7\n", r"t\.csv: row 3: \D*7\D+6\b"),
+        (HEAD + "cpu,host,1,1,fast,lower\n", r"t\.csv: row 2: .*'fast'"),
+        (HEAD + "cpu,host,1,1,0x10,lower\n", r"t\.csv: row 2: .*'0x10'"),
+        (HEAD + 'cpu,host,1,1,"1,5",lower\n', r"t\.csv: row 2: .*'1,5'"),
+        (HEAD + "cpu,,1,1,1,lower\n", r"t\.csv: row 2: .*\bsystem\b"),
+        ("metric,system,value,value,better\n", r"t\.csv: row 1: .*\bvalue\b"),
+        ("metric,system,value\na,b,1\n", r"t\.csv: row 1: .*\bbetter\b.*metric, system, value\)"),
+        ("hello world\n", r"t\.csv: row 1: .*metric, system, value, better\b.*hello world\)"),
+        (b"metric,system\xe9,value,better\n", r"t\.csv: row 1: .*UTF-8.*\b13\b"),
+        ((HEAD + ROW).encode() + b"cpu,h\xf6st,1,1,1,lower\n", r"t\.csv: row 3: .*UTF-8"),
+        ((HEAD + ROW).encode("utf-16"), r"t\.csv: row 1: .*UTF-8.*\b0\b"),
+        (HEAD + "x" * 200_000 + "\n", r"t\.csv: row 2: .*field larger than field limit"),
     ],
     ids=range(16),
 )
 def test_a_damaged_file_is_an_error_that_names_file_and_row(text: str | bytes, says: str):
-    with pytest.raises(ForeignError) as error:
+    with pytest.raises(ForeignError, match=says):
         table(text)
-    assert says in str(error.value)
 
 
 def test_a_file_that_names_no_system_is_of_the_one_it_was_named():
     text = "metric,value,better\nm,1,lower\n"
     assert read(text.encode(), "t.csv", "old").systems == ["old"]
-    with pytest.raises(ForeignError, match="columns missing: system"):
+    with pytest.raises(ForeignError, match=r"\bsystem\b"):
         table(text)
-    with pytest.raises(ForeignError, match="names its systems itself"):
+    with pytest.raises(ForeignError, match=r"^t\.csv: .*="):
         read((HEAD + ROW).encode(), "t.csv", "old")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,12 +103,12 @@ def test_a_lone_command_of_a_named_file_is_compared_however_it_is_spelled(tmp_pa
     assert metrics(gather([f"old={paths[0]}", f"new={paths[1]}"])) == {"time"}
 
 
-def test_a_parameter_can_name_the_systems_and_failed_runs_are_told():
+def test_a_parameter_can_name_the_systems_and_failed_runs_are_reported():
     found = gather([str(DATA / "hyperfine_failures.json")], by="n")
     assert found.systems == ["1", "2"]
     (row,) = judge_table(found, "1", 0.99, 0.05)
     assert '4 runs of sh -c "exit 2" did not end with status 0' in row.reason
-    with pytest.raises(ChoiceError, match="has no parameter 'm' \\(it has: n\\)"):
+    with pytest.raises(ChoiceError, match=r"'m'.*\bn\)"):
         gather([str(DATA / "hyperfine_failures.json")], by="m")
 
 
@@ -180,9 +181,7 @@ def test_aggregates_alone_are_refused_with_the_flag_that_helps(tmp_path: Path):
     def only_aggregates(whole):
         whole["benchmarks"] = [one for one in whole["benchmarks"] if one["run_type"] == "aggregate"]
 
-    with pytest.raises(
-        ForeignError, match="'BM_Sum/64' has no single values: repeat it with --benchmark_rep"
-    ):
+    with pytest.raises(ForeignError, match=r"'BM_Sum/64'.*--benchmark_repetitions"):
         gather([edited(tmp_path, OLD, only_aggregates)])
 
 
@@ -216,12 +215,12 @@ def test_a_parameter_of_the_benchmarks_names_the_systems(made: list[str], tmp_pa
     found = gather([edited(tmp_path, made[0], only_folds)], by="how")
     assert sorted(found.systems) == ["max", "sum"]
     assert metrics(found) == {"test_fold[size=10]", "test_fold[size=1000]"}
-    with pytest.raises(ChoiceError, match="'test_sort' has no parameter 'how'"):
+    with pytest.raises(ChoiceError, match=r"'test_sort'.*'how'"):
         gather(made[:1], by="how")
 
 
 def test_a_saved_file_without_data_names_the_flag_that_helps(made: list[str]):
-    with pytest.raises(ForeignError, match="has no single values: write them with --benchmark-json"):
+    with pytest.raises(ForeignError, match="--benchmark-json"):
         gather(made[2:])
 
 
@@ -241,34 +240,32 @@ def test_benchmarks_of_one_name_in_two_modules_go_by_their_full_names(made: list
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{}", "not JSON of a known tool (found: )"),
-        ("[1, 2]", "not JSON of a known tool (found: a list)"),
-        ('{"runs": []}', "not JSON of a known tool (found: runs)"),
-        ('{"results": []}', "hyperfine without any benchmark"),
-        ('{"results": [{"command": 3}]}', "in an unknown form: Expected `str`, got `int` - at `$.res"),
-        ('{"results": [{"command": "a", "times": [1, "x"]}]}', "at `$.results[0].times[1]`"),
-        ('{"results": [{"command": "a"}]}', "'a' has no single values: export it again"),
+        ("{}", "--export-json"),
+        ("[1, 2]", r"\ba list\b.*--export-json"),
+        ('{"runs": []}', r"\bruns\b.*--export-json"),
+        ('{"results": []}', "hyperfine"),
+        ('{"results": [{"command": 3}]}', r"Expected `str`, got `int` - at `\$\.res"),
+        ('{"results": [{"command": "a", "times": [1, "x"]}]}', r"at `\$\.results\[0\]\.times\[1\]`"),
+        ('{"results": [{"command": "a"}]}', "'a'.*--export-json"),
         ('{"machine_info": {}, "benchmarks": [{"name": "a"}]}', "missing required field `fullname`"),
-        ('{"context": {}, "benchmarks": [{"name": "a", "time_unit": "h"}]}', "[0].time_unit`"),
-        ("[" * 100_000, "cut off or not JSON"),
-        ('{"results": [' + "9" * 5000, "cut off or not JSON"),
+        ('{"context": {}, "benchmarks": [{"name": "a", "time_unit": "h"}]}', r"\[0\]\.time_unit`"),
+        ("[" * 100_000, "JSON"),
+        ('{"results": [' + "9" * 5000, "JSON"),
     ],
     ids=range(11),
 )
 def test_json_that_is_not_as_we_know_it_is_named_with_the_place(tmp_path: Path, text: str, says: str):
     path = tmp_path / "odd.json"
     path.write_text(text)
-    with pytest.raises(ForeignError) as error:
+    with pytest.raises(ForeignError, match=f"^{re.escape(str(path))}: .*{says}"):
         gather([str(path)])
-    assert str(error.value).startswith(f"{path}: ")
-    assert says in str(error.value)
 
 
 @pytest.mark.parametrize("source", [HYPERFINE[0], OLD])
 def test_a_file_cut_off_anywhere_is_refused(source: str):
     whole = Path(source).read_bytes().rstrip()
     for at in range(1, len(whole), max(1, len(whole) // 60)):
-        with pytest.raises(ForeignError, match=r"t\.json: cut off or not JSON"):
+        with pytest.raises(ForeignError, match=r"^t\.json: "):
             tools.read(whole[:at], "t.json")
 
 

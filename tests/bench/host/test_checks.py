@@ -241,7 +241,7 @@ def test_kvm_is_usable_only_where_guest_code_ran(tmp_path, device, accelerator, 
     assert tools.kvm(tmp_path, accelerator, "not root").state == expected
 
 
-def test_tools_are_told_with_their_versions():
+def test_tools_are_listed_with_their_versions():
     found = {one.name: one for one in tools.checks({"docker": "Docker version 28.1"})}
     assert (found["tool docker"].state, found["tool docker"].found) == ("ok", "Docker version 28.1")
     assert found["tool crun"].state == "unknown"
@@ -253,6 +253,6 @@ def test_cpu_lists_are_read_as_they_are_written(cpus):
 
 
 @given(st.text(alphabet="0123456789-, x[]", max_size=12))
-def test_any_text_of_the_kernels_is_no_error(text):
+def test_any_text_of_the_kernels_is_accepted(text):
     assert isinstance(chosen(text), str)
     assert all(cpu >= 0 for cpu in cpu_set(text))

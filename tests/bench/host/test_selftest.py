@@ -76,7 +76,7 @@ def test_each_session_has_fresh_instances_of_both_arms():
     assert found.spreads[0].pairs > sessions
 
 
-def test_noise_is_found_and_told_from_quiet():
+def test_noise_is_found_and_distinguished_from_quiet():
     found = {
         one.metric: one
         for one in test([Noisy("cpu.loud", "cpu", 0.05), Noisy("cpu.calm", "cpu", 0.001)]).spreads
@@ -84,7 +84,7 @@ def test_noise_is_found_and_told_from_quiet():
     assert found["cpu.loud"].within > 10 * found["cpu.calm"].within
 
 
-def test_a_slice_that_fails_is_told_and_the_others_go_on():
+def test_a_slice_that_fails_is_reported_and_the_others_go_on():
     found = test([Noisy("cpu.good", "cpu", 0.01), Noisy("cpu.bad", "cpu", 0.01, fails=True)])
     assert found.trouble == ("cpu.bad: cpu.bad is broken",)
     assert [one.metric for one in found.spreads] == ["cpu.good"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import tempfile
 from pathlib import Path
@@ -111,7 +112,7 @@ def test_kept_tuning_outlives_its_process_and_other_tuners(root, tuner):
     assert read(root) == TREE
 
 
-def test_somebody_elses_change_is_left_and_told(root, tuner):
+def test_somebody_elses_change_is_left_and_reported(root, tuner):
     tuner.tune(kept=True)
     (root / "proc/sys/vm/swappiness").write_text("30\n")
     done = {one.path: one for one in tuner.put_back()}
@@ -120,7 +121,7 @@ def test_somebody_elses_change_is_left_and_told(root, tuner):
     assert read(root) == TREE | {"proc/sys/vm/swappiness": "30"}
 
 
-def test_a_setting_that_went_away_is_told(root, tuner):
+def test_a_setting_that_went_away_is_reported(root, tuner):
     tuner.tune(kept=True)
     (root / GOVERNOR.format(1)).unlink()
     assert states(tuner.put_back()).count("gone") == 1
@@ -136,7 +137,7 @@ def test_a_record_of_an_earlier_boot_changes_nothing(root, tuner):
     assert not (tuner.directory / RECORD).exists()
 
 
-def test_what_the_kernel_refuses_is_told_and_not_recorded(root, tuner, monkeypatch):
+def test_what_the_kernel_refuses_is_reported_and_not_recorded(root, tuner, monkeypatch):
     def write(path: Path, value: str) -> None:
         if "irq" in str(path):
             raise OSError(5, "Input/output error")
@@ -169,16 +170,16 @@ def test_a_value_the_kernel_makes_another_of_is_taken_back(root, tuner, monkeypa
 def test_only_one_tunes_at_a_time(root, tuner):
     with tuner.held():
         assert tuner.busy()
-        with pytest.raises(TuneError, match="another ninetynine has tuned it"), Tuner(root).held():
+        with pytest.raises(TuneError), Tuner(root).held():
             pass
         assert read(root) == TREE | TUNED
     assert not tuner.busy()
 
 
-def test_a_record_that_cannot_be_read_is_no_reason_to_forget_it(root, tuner):
+def test_a_record_that_cannot_be_read_is_not_forgotten(root, tuner):
     tuner.directory.mkdir(parents=True)
     (tuner.directory / RECORD).write_text("{")
-    with pytest.raises(TuneError, match="put them back by hand"):
+    with pytest.raises(TuneError, match=re.escape(str(tuner.directory / RECORD))):
         tuner.record()
     assert tuning.check(tuner).state == "warn"
 
@@ -219,14 +220,14 @@ def test_on_a_bare_tree_there_is_nothing_to_tune(tmp_path):
         (lambda tuner: tuner.tune(), "warn", "which was killed"),
     ],
 )
-def test_the_doctor_tells_what_is_tuned(tuner, prepare, state, says):
+def test_the_doctor_shows_what_is_tuned(tuner, prepare, state, says):
     prepare(tuner)
     found = tuning.check(tuner)
     assert found.state == state
     assert says in found.found
 
 
-def test_the_doctor_tells_who_tunes_now(tuner):
+def test_the_doctor_shows_who_tunes_now(tuner):
     with tuner.held():
         assert f"while process {os.getpid()} runs" in tuning.check(tuner).found
 

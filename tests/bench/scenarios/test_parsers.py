@@ -1,4 +1,5 @@
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def test_dd_counts_blocks_by_its_own_clock():
 
 def test_openssl_proves_its_work_by_a_key():
     assert parsers.derived_key(recorded("openssl-kdf")).count(":") == 31
-    with pytest.raises(ParseError, match="32-byte key"):
+    with pytest.raises(ParseError, match="openssl kdf"):
         parsers.derived_key("kdf: unknown option\n")
 
 
@@ -43,8 +44,8 @@ def test_iperf3_is_the_receivers_figure():
     assert parsers.iperf3_received(recorded("iperf3")) == tree["end"]["sum_received"]["bits_per_second"]
 
 
-def test_iperf3_error_is_told_in_its_words():
-    with pytest.raises(ParseError, match="iperf3 says: unable to receive control message"):
+def test_iperf3_error_is_reported_in_its_words():
+    with pytest.raises(ParseError, match=r"iperf3.*unable to receive control message"):
         parsers.iperf3_received(recorded("iperf3-error"))
 
 
@@ -56,7 +57,7 @@ def test_fio_rate_is_the_inverse_of_the_mean_latency():
 
 
 def test_fio_job_with_an_error_is_refused():
-    with pytest.raises(ParseError, match="job rand ended with error 22"):
+    with pytest.raises(ParseError, match=r"\brand\b.*\b22\b"):
         parsers.fio_jobs('{"jobs": [{"jobname": "rand", "error": 22}]}')
 
 
@@ -105,5 +106,5 @@ def test_only_finite_numbers_above_zero_are_figures(value):
     if 0 < value < float("inf"):
         assert positive(value, "it") == value
     else:
-        with pytest.raises(ParseError, match="it is"):
+        with pytest.raises(ParseError, match=rf"\bit\b.*{re.escape(str(value))}"):
             positive(value, "it")

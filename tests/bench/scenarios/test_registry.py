@@ -13,7 +13,7 @@ def test_the_families_and_the_checks_are_there():
     assert FAMILIES == ("startup", "cpu", "memory", "network", "disk", "engine", "image", "check")
 
 
-def test_checks_come_along_where_programs_tell_their_own_figures():
+def test_checks_come_along_where_programs_report_their_own_figures():
     assert {scenario.family for scenario in scenarios("cpu,disk", SCENARIOS)} == {"cpu", "disk", "check"}
     assert {scenario.family for scenario in scenarios("startup", SCENARIOS)} == {"startup"}
 

@@ -16,6 +16,6 @@ def test_the_digest_is_a_number_that_a_double_holds_exactly():
 
 
 @pytest.mark.parametrize("text", ["", "python3: not found\n" + "a" * 64 + "  -\n", "a" * 63 + "  -\n"])
-def test_what_is_no_digest_is_an_error_that_shows_it(text):
-    with pytest.raises(ScenarioError, match="no sha256"):
+def test_what_is_not_a_digest_is_an_error_that_shows_it(text):
+    with pytest.raises(ScenarioError, match="sha256"):
         digest(output(text))

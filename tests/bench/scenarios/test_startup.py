@@ -1,3 +1,4 @@
+import re
 import socket
 import threading
 import time
@@ -26,7 +27,7 @@ def test_phases_follow_one_another_and_unknown_ones_are_summed():
 
 def test_a_start_without_a_stamp_of_its_output_is_an_error():
     scenario = startup.SCENARIOS[0]
-    with pytest.raises(ScenarioError, match="did not stamp the first output"):
+    with pytest.raises(ScenarioError, match=re.escape(scenario.name)):
         scenario._readings(record(("spawn", 30)))
 
 
@@ -77,7 +78,5 @@ def test_first_answer_waits_for_the_server(late_server):
 
 
 def test_no_answer_names_address_and_cause():
-    with pytest.raises(
-        ScenarioError, match=r"no answer from 127\.0\.0\.1:1 .*refused; is its server running"
-    ):
+    with pytest.raises(ScenarioError, match=r"\b127\.0\.0\.1:1\b.*refused"):
         startup.first_answer("127.0.0.1", 1, b"", patience_s=0.01)

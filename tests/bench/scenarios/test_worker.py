@@ -1,3 +1,4 @@
+import re
 import subprocess
 
 import pytest
@@ -47,18 +48,18 @@ def test_standard_error_is_joined(worker):
 
 
 def test_failure_names_program_status_and_words(worker):
-    with pytest.raises(ScenarioError, match=r"sh -c 'echo oh; exit 3': exit status 3; it printed: oh"):
+    with pytest.raises(ScenarioError, match=r"^sh -c 'echo oh; exit 3': .*\b3\b.*oh$"):
         worker.script("echo oh; exit 3")
 
 
 def test_missing_program_is_an_error_and_the_worker_lives_on(worker):
-    with pytest.raises(ScenarioError, match="exit status 127"):
+    with pytest.raises(ScenarioError, match=r"^/no/such/program: .*\b127\b"):
         worker.run(["/no/such/program"])
     assert worker.run(["echo", "alive"]).text == "alive\n"
 
 
 def test_syntax_error_does_not_end_the_worker(worker):
-    with pytest.raises(ScenarioError, match="exit status"):
+    with pytest.raises(ScenarioError, match=r"if \).*\b2\b"):
         worker.script("if )")
     assert worker.run(["echo", "alive"]).text == "alive\n"
 
@@ -68,13 +69,13 @@ def test_program_cannot_eat_the_next_command(worker):
 
 
 def test_timeout_is_an_error(worker):
-    with pytest.raises(ScenarioError, match="sleep 5: read from"):
+    with pytest.raises(ScenarioError, match=r"^sleep 5: .*0\.05 s"):
         worker.run(["sleep", "5"], timeout_s=0.05)
 
 
 def test_dead_shell_is_an_error(worker):
     worker._channel.close()
-    with pytest.raises(ScenarioError, match=r"true: .*channel is closed"):
+    with pytest.raises(ScenarioError, match=r"^true: "):
         worker.run(["true"])
 
 
@@ -86,7 +87,7 @@ def test_any_output_is_split_from_its_status(body, status):
 
 @given(st.binary())
 def test_anything_else_is_refused(raw):
-    with pytest.raises(ScenarioError, match="does not end in a status"):
+    with pytest.raises(ScenarioError, match=re.escape(repr(raw[-200:]))):
         split_answer(raw, "mark")
 
 
