@@ -57,15 +57,16 @@ def build_data(path: Path, size_mib: int, content: Path) -> None:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file and keep its holes. VmError names the target, for instance on a full disk."""
+    """Copy a file and keep its holes. VmError names both, for instance on a full disk."""
     try:
         with source.open("rb") as reader, target.open("xb") as writer:
             _copy_extents(reader.fileno(), writer.fileno())
             writer.truncate(os.fstat(reader.fileno()).st_size)
     except OSError as error:
-        target.unlink(missing_ok=True)
+        if not isinstance(error, FileExistsError):
+            target.unlink(missing_ok=True)
         raise VmError(
-            f"write {target}: {error.strerror}; check the free space and the permissions"
+            f"copy {source} to {target}: {error.strerror}; check the free space and the permissions"
         ) from error
 
 

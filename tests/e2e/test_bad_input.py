@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -133,10 +134,9 @@ def test_without_libvirt_the_vm_is_not_measured(tmp_path: Path, monkeypatch: pyt
 def test_a_libvirt_that_cannot_be_reached_is_named(tmp_path: Path, uri: str) -> None:
     pytest.importorskip("libvirt")
     root = Path(f"/var/tmp/nne2e-{os.getpid()}")
-    with pytest.raises(VmUnavailableError) as caught, Harness(root, tmp_path, "tcg", uri) as harness:
+    refused = pytest.raises(VmUnavailableError, match=f"{re.escape(uri)}: .*qemu:///embed")
+    with refused, Harness(root, tmp_path, "tcg", uri) as harness:
         harness.version()
-    assert f"connect to libvirt at {uri}: " in str(caught.value)
-    assert "use qemu:///embed" in str(caught.value)
     root.rmdir()  # nothing is left in it
 
 

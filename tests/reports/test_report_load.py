@@ -36,7 +36,7 @@ def test_samples_that_do_not_count_are_kept_apart(evidence: Evidence) -> None:
 
 
 def test_what_is_not_a_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ReportError, match=r"nowhere: .*no such run directory"):
+    with pytest.raises(ReportError, match=r"/nowhere: .*`ninetynine list runs`"):
         load(tmp_path / "nowhere")
 
 

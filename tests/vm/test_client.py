@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vm.errors import GuestError, GuestTimeoutError, VmError
-from vm.framing import WINDOW, Frame, Type
+from vm.framing import HEADER, WINDOW, Frame, Type
 from vm.testing import FakeGuest
 
 PROGRAMS = {
@@ -31,6 +31,10 @@ def client(guest):
     client.close()
 
 
+def in_time(error):
+    return not isinstance(error, GuestTimeoutError)
+
+
 def run(client, *argv, stdin=b"", timeout_s=10.0):
     exit_, out, err = client.communicate(client.spawn(argv), stdin, timeout_s)
     return exit_.code, out, err
@@ -50,12 +54,12 @@ def test_first_output_is_stamped_by_the_host_and_before_the_end(client):
 
 
 def test_a_silent_program_has_no_first_output(client):
-    with pytest.raises(GuestError, match="ended without any"):
+    with pytest.raises(GuestError, match="true in fake", check=in_time):
         client.wait_first_output(client.spawn(["true"]), 5)
 
 
 def test_a_program_that_is_not_there_is_an_error_that_names_it(client):
-    with pytest.raises(GuestError, match="start nonesuch in fake: No such file or directory"):
+    with pytest.raises(GuestError, match="nonesuch in fake: No such file or directory"):
         run(client, "nonesuch")
 
 
@@ -72,9 +76,7 @@ def test_taken_output_is_granted_back_in_large_steps(client, guest):
 
 
 def test_a_program_that_does_not_end_is_killed(client, guest):
-    with pytest.raises(
-        GuestTimeoutError, match=r"sleep in fake: it still runs after 0.05 s; the guest itself answers"
-    ):
+    with pytest.raises(GuestTimeoutError, match=r"^sleep in fake: (?!.*\bconsole\b).*0\.05 s"):
         run(client, "sleep", timeout_s=0.05)
     assert guest.spawned[1].signals == [9]
 
@@ -83,9 +85,7 @@ def test_a_guest_that_hangs_is_distinguished_from_a_program_that_does(monkeypatc
     monkeypatch.setattr("vm.client.ANSWER_S", 0.05)
     goes_on = threading.Event()
     client = FakeGuest({"hang": lambda program: goes_on.wait()}).connect()
-    with pytest.raises(
-        GuestTimeoutError, match=r"hang in fake: it still runs.*the guest itself does not answer: its console"
-    ):
+    with pytest.raises(GuestTimeoutError, match=r"^hang in fake: .*0\.05 s.*\bconsole\b"):
         run(client, "hang", timeout_s=0.05)
     goes_on.set()
     client.close()
@@ -123,7 +123,7 @@ def test_many_threads_share_one_link(client):
 def test_a_guest_that_goes_away_ends_every_wait(client, guest):
     stream = client.spawn(["cat"])
     guest.hang_up()
-    with pytest.raises(GuestError, match="the guest went away"):
+    with pytest.raises(GuestError, match="in fake", check=in_time):
         client.wait_exit(stream, 10)
 
 
@@ -139,17 +139,15 @@ def test_a_guest_that_starts_anew_ends_what_ran_in_it(guest, client):
 def test_a_broken_stream_is_reported_once_and_never_read_on(client, guest):
     client.wait_hello(5)
     guest.send_bytes(b"\0" * 64)
-    with pytest.raises(GuestError, match="broken frame header"):
+    with pytest.raises(GuestError, match=bytes(HEADER.size).hex()):
         client.wait_exit(client.spawn(["cat"]), 10)
-    with pytest.raises(GuestError, match="broken frame header"):
+    with pytest.raises(GuestError, match=bytes(HEADER.size).hex()):
         client.ping(1)
 
 
 def test_no_hello_is_a_timeout_with_the_consoles_last_words():
     client = FakeGuest(hello=False).connect()
-    with pytest.raises(
-        GuestTimeoutError, match=r"hello of the agent in fake: nothing for 0.1 s; its console said"
-    ):
+    with pytest.raises(GuestTimeoutError, match=r"\bin fake: .*0\.1 s.*\bconsole\b"):
         client.wait_hello(0.1)
     client.close()
 

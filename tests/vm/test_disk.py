@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 
@@ -33,7 +34,7 @@ def test_overlay_is_empty_and_names_its_base(tmp_path):
 
 
 def test_a_missing_root_is_named(tmp_path):
-    with pytest.raises(VmError, match="no such directory"):
+    with pytest.raises(VmError, match=re.escape(str(tmp_path / "nonesuch"))):
         build_base(tmp_path / "nonesuch", "1", tmp_path)
 
 
@@ -54,11 +55,12 @@ def test_a_copy_never_replaces_a_file(tmp_path):
     (tmp_path / "b").write_bytes(b"b")
     with pytest.raises(VmError, match="File exists"):
         copy_sparse(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == b"b"
 
 
 def test_a_missing_directory_is_named(tmp_path):
     (tmp_path / "x").touch()
-    with pytest.raises(VmError, match=r"write .*nonesuch.*; check the free space"):
+    with pytest.raises(VmError, match=f"{tmp_path}/nonesuch/x: No such file or directory"):
         copy_sparse(tmp_path / "x", tmp_path / "nonesuch/x")
 
 
@@ -87,10 +89,10 @@ def test_a_build_that_was_killed_is_cleared_by_the_next(tmp_path):
 
 def test_a_missing_tool_names_the_package(monkeypatch):
     monkeypatch.setenv("PATH", "/nonesuch")
-    with pytest.raises(VmUnavailableError, match="install the package qemu-utils"):
+    with pytest.raises(VmUnavailableError, match="qemu-utils"):
         run(["qemu-img", "--version"], "make an overlay")
 
 
 def test_a_failing_tool_is_quoted():
-    with pytest.raises(VmError, match=r"look: ls ended with 2: .*nonesuch"):
+    with pytest.raises(VmError, match=r"^look: ls\b.*\b2: .*nonesuch"):
         run(["ls", "/nonesuch"], "look")

@@ -32,12 +32,12 @@ def test_start_and_destroy(domains):
 
 
 def test_a_domain_that_cannot_be_defined_is_named(domains):
-    with pytest.raises(VmError, match=f"define {NAME}"):
+    with pytest.raises(VmError, match=NAME):
         domains.start(NAME, "<domain type='test'/>")
 
 
 def test_an_unknown_domain_is_named(domains):
-    with pytest.raises(VmError, match="find nvmissing"):
+    with pytest.raises(VmError, match="nvmissing"):
         domains.resume("nvmissing")
 
 
@@ -53,13 +53,13 @@ def test_sweep_ends_only_domains_of_dead_owners(domains):
 
 
 def test_an_unreachable_libvirt_is_unavailable_with_a_way_out(tmp_path):
-    with pytest.raises(VmUnavailableError, match=r"connect to libvirt at .*; use qemu:///embed"):
+    with pytest.raises(VmUnavailableError, match=r"socket=/nonesuch: .*qemu:///embed"):
         Domains("qemu+unix:///system?socket=/nonesuch", tmp_path)
 
 
 def test_a_refused_connection_does_not_spoil_the_next(short_root, tmp_path):
     with Harness(short_root / "vm", tmp_path, "tcg", "test:///nowhere.xml") as harness:
         for _ in range(2):
-            with pytest.raises(VmUnavailableError, match=r"connect to libvirt at test:///nowhere\.xml"):
+            with pytest.raises(VmUnavailableError, match=r"test:///nowhere\.xml"):
                 harness.version()
     assert not list((short_root / "vm").iterdir())

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +29,7 @@ def test_garbage_is_refused_or_decoded_never_lost_silently(data):
     try:
         frames = list(Decoder().feed(data))
     except GuestError as error:
-        assert "broken frame header" in str(error)
+        assert re.search(rf"\b[0-9a-f]{{{2 * HEADER.size}}}\b", str(error))
     else:
         assert data.startswith(b"".join(map(encode, frames)))
 
@@ -35,7 +37,7 @@ def test_garbage_is_refused_or_decoded_never_lost_silently(data):
 def test_a_frame_holds_exactly_the_greatest_payload():
     body = b"x" * MAX_PAYLOAD
     assert list(Decoder().feed(encode(Frame(Type.STDIN, 1, body)))) == [Frame(Type.STDIN, 1, body)]
-    with pytest.raises(VmError, match="65537 bytes are more"):
+    with pytest.raises(VmError, match=r"\b65537\b"):
         encode(Frame(Type.STDIN, 1, body + b"x"))
 
 
@@ -53,7 +55,7 @@ def test_spawn_body_holds_counts_directory_arguments_and_environment():
 
 @pytest.mark.parametrize("argv", [[], ["a\0b"]])
 def test_impossible_arguments_are_refused(argv):
-    with pytest.raises(VmError, match="program in the guest"):
+    with pytest.raises(VmError):
         spawn_body(argv)
 
 

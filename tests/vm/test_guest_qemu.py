@@ -56,9 +56,7 @@ def test_death_by_signal_is_128_and_the_signal(vm):
 
 
 def test_a_missing_program_is_an_error(vm):
-    with pytest.raises(
-        GuestError, match=r"start /nonesuch in .*: No such file or directory; is it in the image"
-    ):
+    with pytest.raises(GuestError, match=r"/nonesuch in .*: No such file or directory"):
         vm.exec(["/nonesuch"])
 
 
@@ -129,7 +127,7 @@ def test_closing_a_worker_ends_its_whole_group(vm):
 
 
 def test_a_hung_program_is_killed_at_its_timeout(vm):
-    with pytest.raises(GuestTimeoutError, match=r"it still runs after 0\.3 s"):
+    with pytest.raises(GuestTimeoutError, match=r"^sleep in .*\b0\.3 s"):
         vm.exec(["sleep", "1234"], timeout_s=0.3)
     assert sh(vm, "ps -eo args | grep -c '[s]leep 1234'").stdout == b"0\n"
 

@@ -36,12 +36,12 @@ def test_it_is_found_behind_any_number_of_setup_sectors(sectors):
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (b"", "not a bzImage"),
-        (b"MZ" + b"\0" * 4096, "not a bzImage"),
-        (bzimage(b"BZh9rubbish"), "unknown compression"),
-        (bzimage(zstandard.compress(ELF)[:-9]), "not an ELF"),
-        (bzimage(zstandard.compress(b"text")), "not an ELF"),
-        (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "damaged payload"),
+        (b"", r"bzImage.*2\.08"),
+        (b"MZ" + b"\0" * 4096, r"bzImage.*2\.08"),
+        (bzimage(b"BZh9rubbish"), b"BZh9ru".hex()),
+        (bzimage(zstandard.compress(ELF)[:-9]), "ELF"),
+        (bzimage(zstandard.compress(b"text")), "ELF"),
+        (bzimage(b"\x28\xb5\x2f\xfd" + b"\xff" * 40), "zstd "),
     ],
 )
 def test_what_is_not_a_kernel_is_refused(image, message):
@@ -57,13 +57,13 @@ def test_modules_are_unpacked_and_lose_their_signature(tmp_path):
 def test_a_module_built_in_is_none_and_an_unknown_one_an_error(tmp_path):
     kernel = fake_kernel(tmp_path)
     assert module(kernel, "virtio_blk") is None
-    with pytest.raises(VmError, match="no module floppy"):
+    with pytest.raises(VmError, match="floppy"):
         module(kernel, "floppy")
 
 
 def test_without_apt_a_kernel_fetched_before_is_taken(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", "/nonesuch")
-    with pytest.raises(VmUnavailableError, match="install the package apt"):
+    with pytest.raises(VmUnavailableError, match=r"\bapt$"):
         fetch_kernel(tmp_path)
     (tmp_path / "kernel-linux-image-6.12").mkdir()
     (tmp_path / "kernel-linux-image-6.12/vmlinux").touch()
@@ -73,7 +73,7 @@ def test_without_apt_a_kernel_fetched_before_is_taken(monkeypatch, tmp_path):
 def test_a_roots_own_kernel_is_taken(tmp_path):
     root, cache = tmp_path / "root", tmp_path / "cache"
     (root / "boot").mkdir(parents=True)
-    with pytest.raises(VmError, match="no boot/vmlinuz"):
+    with pytest.raises(VmError, match="boot/vmlinuz"):
         kernel_in(root, cache)
     (root / "boot/vmlinuz-6.12.9").write_bytes(bzimage(zstandard.compress(ELF)))
     kernel = kernel_in(root, cache)

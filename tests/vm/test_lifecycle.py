@@ -1,5 +1,7 @@
 """The harness's logic on libvirt's in-process test driver with a fake guest: no QEMU, no root."""
 
+import re
+
 import pytest
 
 from tests.vm.vm_builders import image
@@ -54,7 +56,7 @@ def test_read_until_keeps_what_follows_the_marker(fake, config):
 
 
 def test_a_channel_whose_program_ended_says_so(fake, config):
-    with fake[0].start(config) as vm, pytest.raises(GuestError, match="it ended after b'hello'"):
+    with fake[0].start(config) as vm, pytest.raises(GuestError, match="b'hello'"):
         vm.open(["echo"]).read_until(b"\n", 5)
 
 
@@ -68,7 +70,7 @@ def test_stop_leaves_no_file_and_may_be_repeated(fake, config, short_root):
 
 def test_a_guest_without_hello_is_taken_down(fake, config, short_root):
     fake[0]._connect = FakeGuest(hello=False).connect
-    with pytest.raises(GuestTimeoutError, match="hello of the agent"):
+    with pytest.raises(GuestTimeoutError, match=r"\b0\.1 s"):
         fake[0].start(replace(config, timeout_s=0.1))
     assert files_of(short_root) == []
     assert fake[0]._home.names == ()
@@ -83,14 +85,14 @@ def test_two_vms_live_at_once_and_close_ends_both(fake, config, short_root):
 
 def test_a_missing_overlay_is_an_error_that_names_it(fake, config, short_root):
     (config.image.overlay).unlink()
-    with pytest.raises(VmError, match="No such file or directory"):
+    with pytest.raises(VmError, match=re.escape(str(config.image.overlay))):
         fake[0].start(config)
     assert files_of(short_root) == []
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"until_output": True}, "set argv"), ({"data_disk_mib": 1, "data_dir": "/nonesuch"}, "make it first")],
+    [({"until_output": True}, r"\bargv\b"), ({"data_disk_mib": 1, "data_dir": "/nonesuch"}, "/nonesuch")],
 )
 def test_impossible_configurations_are_refused_before_anything_is_made(
     fake, config, change, message, short_root
@@ -119,7 +121,7 @@ def test_save_and_restore_bring_the_disk_back(fake, config, tmp_path):
 def test_a_saved_vm_is_restored_one_at_a_time(fake, config, tmp_path):
     saved = fake[0].start(config).save(tmp_path / "saved")
     vm = fake[0].restore(saved)
-    with pytest.raises(VmError, match="still runs"):
+    with pytest.raises(VmError, match=f"{saved.path}: {saved.name} "):
         fake[0].restore(saved)
     assert vm.exec(["echo"]).stdout == b"hello"
 

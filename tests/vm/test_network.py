@@ -1,5 +1,6 @@
 import ipaddress
 import os
+import re
 import secrets
 import subprocess
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_a_free_subnet_overlaps_no_route():
 
 
 def test_no_free_subnet_is_an_error():
-    with pytest.raises(VmError, match="give addresses yourself"):
+    with pytest.raises(VmError, match=re.escape(str(POINT_TO_POINT))):
         point_to_point([POINT_TO_POINT])
 
 
@@ -67,7 +68,7 @@ def test_a_tap_is_up_addressed_and_owned(name):
 @pytest.mark.root
 @pytest.mark.network
 def test_a_bridge_that_is_not_there_is_named_and_no_tap_stays(name):
-    with pytest.raises(VmError, match=f"join {name} to the bridge nvnone: No such device"):
+    with pytest.raises(VmError, match=f"{name} .*nvnone: No such device"):
         add_tap(name, VmNetwork(address="10.211.255.2/30", bridge="nvnone"), current())
     assert not Path(f"/sys/class/net/{name}").exists()
 
@@ -86,5 +87,5 @@ def test_only_taps_of_dead_owners_are_stale(name):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may make taps")
 def test_without_rights_the_error_says_so(name):
-    with pytest.raises(VmError, match=f"make the tap {name}"):
+    with pytest.raises(VmError, match=name):
         add_tap(name, VmNetwork(address="10.211.255.2/30"), current())

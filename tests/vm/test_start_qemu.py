@@ -62,7 +62,7 @@ def test_stop_leaves_no_process_file_or_link(harness, image):
 
 def test_a_kernel_that_panics_is_reported_with_its_last_words_and_cleared(harness, image):
     config = VmConfig(image=image, kernel_arguments="nn.root=/dev/vdz rdinit=/nonesuch", timeout_s=30)
-    with pytest.raises(VmError, match=r"hello of the agent .* its console ended with: .*panic"):
+    with pytest.raises(VmError, match=r"\bconsole\b.*panic"):
         harness.start(config)
     assert harness._home.names == ()
 
@@ -119,7 +119,7 @@ def test_a_lost_driver_is_reported_and_nothing_stays(image, short_root):
     harness = Harness(short_root, image.base.parent, "tcg")
     vm = harness.start(VmConfig(image=image, network=point_to_point()))
     os.kill(harness._driver.owner.pid, signal.SIGKILL)
-    with pytest.raises(VmError, match="start a new harness"):
+    with pytest.raises(VmError, match="libvirt driver"):
         harness.start(VmConfig(image=image))
     harness.close()
     assert traces(vm.name, short_root) == []
