@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import platform
-from collections.abc import Callable, Iterable, Mapping
-from types import ModuleType
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -56,13 +55,11 @@ class ApiRequest(web.BaseRequest):
 class Api(web.Server):
     """The protocol factory of all listening sockets."""
 
-    def __init__(
-        self, service: Service, modules: Iterable[ModuleType] | None = None, observer: Observer | None = None
-    ) -> None:
+    def __init__(self, service: Service, observer: Observer | None = None) -> None:
         super().__init__(self.answer, request_factory=self._request)
         self.service = service
         self._common = common_headers(experimental=service.experimental)
-        self.table = RouteTable(routes_of(route_modules() if modules is None else modules))
+        self.table = RouteTable(routes_of(route_modules()))
         self._observer = observer
 
     def __call__(self) -> Connection:

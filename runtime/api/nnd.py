@@ -133,7 +133,7 @@ def _serve(
     _take_all_descriptors()
     heap.use_one()
     os.umask(_UMASK)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(serve(first, say, observer, options))
 
 
@@ -151,10 +151,6 @@ def _take_all_descriptors() -> None:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    return asyncio.new_event_loop
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ import msgspec
 from msgspec import inspect
 
 from runtime.api.http.json_errors import is_only_trailing, wording
-from runtime.api.http.routing import Query
 from runtime.docker_syntax import booleans
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.filters import parse_filters
+from runtime.engine.service.model.request import Query
 
 T = TypeVar("T")
 
@@ -195,6 +195,7 @@ def _form(info: inspect.Type) -> type:
         (inspect.BoolType, bool),
         (inspect.ListType, list),
         (inspect.DictType, dict),
+        (inspect.VarTupleType, dict),
         (inspect.StrType, str),
     )
     for kind, form in kinds:

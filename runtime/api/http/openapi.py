@@ -88,7 +88,7 @@ def _query_parameter(one: _Parameter, schema_of: dict[str, Any]) -> dict[str, An
     described = {"name": one.name, "in": "query", "required": one.required}
     info = inspect.type_info(one.type)
     options = info.types if isinstance(info, inspect.UnionType) else (info,)
-    if any(isinstance(option, inspect.DictType) for option in options):
+    if any(isinstance(option, inspect.DictType | inspect.VarTupleType) for option in options):
         return {**described, "content": {_JSON: {"schema": schema_of[repr(one.type)]}}}
     return {**described, "schema": schema_of[repr(one.type)]}
 

@@ -22,7 +22,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
 import msgspec
-from typing_extensions import TypeVar, dataclass_transform
+from typing_extensions import TypeVar
+
+from runtime.engine.service.model.request import Query
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -35,15 +37,6 @@ B = TypeVar("B", default=Any)
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(.*?))?\}")
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE"]
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of query structs. Fields are named as in the URL (else `name=` of msgspec.field).
-
-    A bool takes Docker's spellings (0, false, no, none and "" are false), a list takes repeated parameters, a
-    dict takes JSON (`filters`, `buildargs`, `labels`). Unknown parameters are ignored.
-    """
 
 
 class Raw:
@@ -78,72 +71,44 @@ class Call(Generic[Q, B]):
 Handler = Callable[[Call[Any, Any]], Awaitable[Any]]
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A described route. path has no version prefix; `{name:.*}` matches slashes (names of images).
-
-    query, body, answer: types, None for none. media: the content type of an answer that is not JSON. also:
-    other statuses that it returns, for the OpenAPI document. optional: the body may be missing.
-    """
-
-    method: Method
-    path: str
-    handler: Handler
-    query: type[Query] | None
-    body: Any
-    answer: Any
-    status: int
-    optional: bool
-    media: str
-    also: tuple[int, ...]
-
-    @property
-    def summary(self) -> str:
-        """The first line of the handler's docstring."""
-        return (self.handler.__doc__ or "").strip().split("\n", 1)[0]
-
-    @property
-    def name(self) -> str:
-        """The operation's name, unique over all routes."""
-        return f"{self.handler.__module__.rsplit('.', 1)[-1]}.{getattr(self.handler, '__name__', 'route')}"
-
-
-def route(
-    method: Method,
-    path: str,
-    *,
-    query: type[Query] | None = None,
-    body: Any = None,
-    answer: Any = None,
-    status: int = 200,
-    optional: bool = False,
-    media: str = "",
-    also: tuple[int, ...] = (),
-) -> Callable[[Handler], Handler]:
+class route(msgspec.Struct, frozen=True):  # noqa: N801 - a decorator
     """Describe a handler. Its result is encoded as JSON and sent with `status`; None is an empty response.
 
     A returned `aiohttp.web.StreamResponse` is sent as it is. An error of our own classes becomes Docker's
     `{"message": …}` with the status that `runtime.api.http.errors` gives its class. A handler may have
     several decorators.
+
+    path has no version prefix; `{name:.*}` matches slashes (names of images). query, body, answer: types,
+    None for none. media: the content type of an answer that is not JSON. also: other statuses that it
+    returns, for the OpenAPI document. optional: the body may be missing.
     """
 
-    def describe(handler: Handler) -> Handler:
-        described = Route(
-            method=method,
-            path=path,
-            handler=handler,
-            query=query,
-            body=body,
-            answer=answer,
-            status=status,
-            optional=optional,
-            media=media,
-            also=also,
-        )
-        routes: list[Route] = getattr(handler, "routes", [])
-        handler.routes = [described, *routes]  # type: ignore[attr-defined]
+    method: Method
+    path: str
+    query: type[Query] | None = None
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    optional: bool = False
+    media: str = ""
+    also: tuple[int, ...] = ()
+
+    def __call__(self, handler: Handler) -> Handler:
+        """Add the described route to the handler's."""
+        described = Route(**msgspec.structs.asdict(self), handler=handler)
+        handler.routes = [described, *getattr(handler, "routes", ())]  # type: ignore[attr-defined]
         return handler
 
-    return describe
+
+class Route(route, frozen=True, kw_only=True):
+    """A described route, with its handler."""
+
+    handler: Handler
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or "").strip().split("\n", 1)[0]
 
 
 def routes_of(modules: Iterable[ModuleType]) -> list[Route]:

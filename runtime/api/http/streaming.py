@@ -19,7 +19,6 @@ async def send_stream(
     chunks: AsyncIterable[bytes],
     media: str = "application/json",
     *,
-    status: int = 200,
     headers: dict[str, str] | None = None,
     patient: bool = False,
 ) -> web.StreamResponse:
@@ -29,7 +28,7 @@ async def send_stream(
     An error before the first chunk becomes an error response only if that chunk was awaited before: see
     `first_of`.
     """
-    response = web.StreamResponse(status=status, headers={"Content-Type": media, **(headers or {})})
+    response = web.StreamResponse(headers={"Content-Type": media, **(headers or {})})
 
     async def send() -> None:
         if not patient:
@@ -49,7 +48,7 @@ async def send_stream(
 
 
 async def send_json_lines(
-    request: web.BaseRequest, documents: AsyncIterable[Any], *, status: int = 200, patient: bool = False
+    request: web.BaseRequest, documents: AsyncIterable[Any], *, patient: bool = False
 ) -> web.StreamResponse:
     """Send documents as lines of JSON, each as it comes; an error becomes the last line.
 
@@ -67,7 +66,7 @@ async def send_json_lines(
             yield msgspec.json.encode({"errorDetail": {"message": str(error)}, "error": str(error)}) + b"\r\n"
 
     try:
-        return await send_stream(request, lines(), status=status, patient=patient)
+        return await send_stream(request, lines(), patient=patient)
     finally:
         await _close(documents)
 

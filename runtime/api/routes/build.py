@@ -5,72 +5,34 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from runtime.api.http.platforms import check_platform
-from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.routing import Call, Raw, route
 from runtime.api.http.streaming import first_of, send_json_lines
 from runtime.api.views.documents import ProgressAnswer
 from runtime.engine.errors import BadParameterError, BuildError, UnavailableError
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.model.progress import Line, run_reporting
-from runtime.engine.service.model.request import Body, Ulimit
+from runtime.engine.service.model.request import Body, Query
 from runtime.image.registry.credentials import Credential, from_document, key_of
-
-T = TypeVar("T")
 
 _CHUNK = 1 << 18
 
 
-class BuildQuery(Query, frozen=True):
-    """t: names. q: print only the id. cachefrom, ulimits: JSON lists. version: 2 asks for BuildKit."""
-
-    dockerfile: str = ""
-    t: list[str] = msgspec.field(default_factory=list)
-    remote: str = ""
-    q: bool = False
-    nocache: bool = False
-    cachefrom: str = ""
-    pull: bool = False
-    rm: bool = True
-    forcerm: bool = False
-    memory: int = 0
-    memswap: int = 0
-    cpushares: int = 0
-    cpusetcpus: str = ""
-    cpusetmems: str = ""
-    cpuperiod: int = 0
-    cpuquota: int = 0
-    buildargs: dict[str, str | None] = msgspec.field(default_factory=dict)
-    shmsize: int = 0
-    squash: bool = False
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-    networkmode: str = ""
-    extrahosts: list[str] = msgspec.field(default_factory=list)
-    platform: str = ""
-    target: str = ""
-    ulimits: str = ""
-    cgroupparent: str = ""
-    isolation: str = ""
-    securityopt: list[str] = msgspec.field(default_factory=list)
-    version: str = ""
-
-
-@route("POST", "/build", query=BuildQuery, body=Raw, answer=ProgressAnswer, also=(400, 501))
-async def build_image(call: Call[BuildQuery, None]) -> web.StreamResponse:
+@route("POST", "/build", query=BuildOptions, body=Raw, answer=ProgressAnswer, also=(400, 501))
+async def build_image(call: Call[BuildOptions, None]) -> web.StreamResponse:
     """Build an image from a Dockerfile and its context, a tar; progress is sent as lines of JSON."""
     from runtime.engine.service.build.build import build  # a large import that few need
 
-    query = call.query
-    options = _options(query)
+    options = call.query
+    _check(options)
     credentials = _credentials(call.request.headers.get("X-Registry-Config", ""))
     chunks = call.request.content.iter_chunked(_CHUNK)
-    lines = run_reporting(
-        lambda say: build(call.service, chunks, options, say, remote=query.remote, credentials=credentials)
-    )
+    lines = run_reporting(lambda say: build(call.service, chunks, options, say, credentials=credentials))
     return await send_json_lines(call.request, await first_of(_with_failure(lines)))
 
 
@@ -88,51 +50,14 @@ async def _with_failure(lines: AsyncIterator[Line]) -> AsyncIterator[Line]:
         yield {"errorDetail": {**detail, "message": str(error)}, "error": str(error)}
 
 
-def _options(query: BuildQuery) -> BuildOptions:
-    if query.version == "2":
+def _check(options: BuildOptions) -> None:
+    if options.version == "2":
         raise UnavailableError(
             "BuildKit is not supported by this daemon: set DOCKER_BUILDKIT=0 for the classic builder"
         )
-    if query.isolation not in ("", "default"):
-        raise BadParameterError(f"isolation {query.isolation!r} is not supported on Linux: leave it out")
-    check_platform(query.platform)
-    return BuildOptions(
-        dockerfile=query.dockerfile or "Dockerfile",
-        tags=tuple(tag for tag in query.t if tag),
-        target=query.target,
-        buildargs=query.buildargs,
-        labels=query.labels,
-        no_cache=query.nocache,
-        cache_from=tuple(_json("cachefrom", query.cachefrom, list[str]) or ()),
-        pull=query.pull,
-        platform=query.platform,
-        remove=query.rm or query.forcerm,
-        force_remove=query.forcerm,
-        quiet=query.q,
-        squash=query.squash,
-        network_mode=query.networkmode,
-        extra_hosts=tuple(query.extrahosts),
-        shm_size=query.shmsize,
-        memory=query.memory,
-        memory_swap=query.memswap,
-        cpu_shares=query.cpushares,
-        cpu_period=query.cpuperiod,
-        cpu_quota=query.cpuquota,
-        cpuset_cpus=query.cpusetcpus,
-        cpuset_mems=query.cpusetmems,
-        cgroup_parent=query.cgroupparent,
-        ulimits=tuple(_json("ulimits", query.ulimits, list[Ulimit]) or ()),
-        security_opt=tuple(query.securityopt),
-    ).checked()
-
-
-def _json(name: str, text: str, kind: type[T]) -> T | None:
-    if not text:
-        return None
-    try:
-        return msgspec.json.decode(text, type=kind | None)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise BadParameterError(f"invalid query: {name}: {error}") from error
+    if options.isolation not in ("", "default"):
+        raise BadParameterError(f"isolation {options.isolation!r} is not supported on Linux: leave it out")
+    check_platform(options.platform)
 
 
 def _credentials(header: str) -> dict[str, Credential]:

@@ -8,13 +8,20 @@ import msgspec
 
 from runtime.api.http.compat import check_creation, creation, inspected, update_of
 from runtime.api.http.platforms import check_name
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.views.inspection import ContainerDocument, inspect
 from runtime.api.views.summary import ContainerSummary, image_ids, sizing, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.filters import Filters
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import Body, Config, CreateRequest, UpdateRequest
+from runtime.engine.service.model.request import (
+    Body,
+    Config,
+    CreateRequest,
+    FilterQuery,
+    Query,
+    UpdateRequest,
+)
 from runtime.engine.service.service import Service
 
 _PLATFORM = (1, 41)
@@ -156,12 +163,6 @@ async def remove(call: Call[RemoveQuery, None]) -> None:
     await call.service.containers.remove(call.path["id"], force=query.force, volumes=query.v, link=query.link)
 
 
-class PruneQuery(Query):
-    """filters: until, label, label!."""
-
-    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
-
-
 class Pruned(Body):
     """What was removed. space_reclaimed: bytes."""
 
@@ -169,8 +170,8 @@ class Pruned(Body):
     space_reclaimed: int
 
 
-@route("POST", "/containers/prune", query=PruneQuery, answer=Pruned, also=(400,))
-async def prune(call: Call[PruneQuery, None]) -> Pruned:
+@route("POST", "/containers/prune", query=FilterQuery, answer=Pruned, also=(400,))
+async def prune(call: Call[FilterQuery, None]) -> Pruned:
     """Remove all stopped containers."""
     removed, freed = await call.service.containers.prune(call.query.filters)
     return Pruned(containers_deleted=removed or None, space_reclaimed=freed)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.routes.volumes import VolumeUsage, VolumeView, view
 from runtime.api.views import images as image_views
 from runtime.api.views.images import ImageSummary
 from runtime.api.views.summary import ContainerSummary, image_ids, sizing, summarize
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import Body
+from runtime.engine.service.model.request import Body, Query
 from runtime.engine.service.service import Service
 from runtime.volume import VolumeNotFoundError
 

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.http.streaming import send_json_lines
 from runtime.api.routes.stdio import moment
 from runtime.api.views.documents import EventAnswer
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.host.events import Subscription
+from runtime.engine.service.model.request import Query
 
 
 class EventsQuery(Query):

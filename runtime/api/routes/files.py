@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
-from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.routing import Call, Raw, route
 from runtime.api.http.streaming import first_of, send_stream
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.files.archive import PathStat, export, get_archive, put_archive, stat_path
 from runtime.engine.service.files.diff import Change, diff
+from runtime.engine.service.model.request import Query
 
 TAR = "application/x-tar"
 _CHUNK = 1 << 18
@@ -32,15 +32,7 @@ def _path(query: PathQuery) -> str:
 
 def stat_header(stat: PathStat) -> dict[str, str]:
     """Return the header that describes a path."""
-    document: dict[str, Any] = {
-        "name": stat.name,
-        "size": stat.size,
-        "mode": stat.mode,
-        "mtime": stat.mtime,
-        "linkTarget": stat.link_target,
-    }
-    encoded = base64.b64encode(msgspec.json.encode(document)).decode()
-    return {"X-Docker-Container-Path-Stat": encoded}
+    return {"X-Docker-Container-Path-Stat": base64.b64encode(msgspec.json.encode(stat)).decode()}
 
 
 @route("HEAD", "/containers/{id:.*}/archive", query=PathQuery, answer=Raw, also=(400, 404))

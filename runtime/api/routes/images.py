@@ -10,7 +10,7 @@ from aiohttp import web
 
 from runtime.api.http.errors import ApiError
 from runtime.api.http.platforms import check_platform
-from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.routing import Call, Raw, route
 from runtime.api.http.streaming import first_of, send_json_lines, send_stream
 from runtime.api.views import images as views
 from runtime.api.views.documents import ProgressAnswer
@@ -19,7 +19,7 @@ from runtime.engine.errors import BadParameterError
 from runtime.engine.service.images import images
 from runtime.engine.service.images.commit import commit
 from runtime.engine.service.model.progress import run_reporting
-from runtime.engine.service.model.request import Body, Config
+from runtime.engine.service.model.request import Body, Config, FilterQuery, Query
 from runtime.image.store.listing import LIST_FILTERS, PRUNE_FILTERS
 from runtime.image.store.removal import Removal
 
@@ -124,12 +124,6 @@ async def remove_image(call: Call[RemoveQuery, None]) -> list[Removal]:
     return list(rows)
 
 
-class PruneQuery(Query, frozen=True):
-    """filters: dangling (true by default), label, label!, until."""
-
-    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
-
-
 class PruneAnswer(Body, frozen=True):
     """What was removed. space_reclaimed: bytes."""
 
@@ -137,8 +131,8 @@ class PruneAnswer(Body, frozen=True):
     space_reclaimed: int
 
 
-@route("POST", "/images/prune", query=PruneQuery, answer=PruneAnswer, also=(400,))
-async def prune_images(call: Call[PruneQuery, None]) -> PruneAnswer:
+@route("POST", "/images/prune", query=FilterQuery, answer=PruneAnswer, also=(400,))
+async def prune_images(call: Call[FilterQuery, None]) -> PruneAnswer:
     """Remove images that nothing uses."""
     _check(call.query.filters, PRUNE_FILTERS)
     rows, freed = await images.prune(call.service, call.query.filters)

@@ -8,10 +8,10 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.http.streaming import while_connected
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.model.request import Body
+from runtime.engine.service.model.request import Body, Query
 from runtime.engine.service.records.waiters import Ended
 
 

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.model.request import Body, EndpointSettings
+from runtime.engine.service.model.request import Body, EndpointSettings, FilterQuery, Query
 from runtime.engine.service.rules.network_record import NetworkCreate, NetworkView
-
-
-class ListQuery(Query):
-    """The query of list and prune."""
-
-    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class Created(Body):
@@ -43,9 +35,9 @@ class Pruned(Body):
     networks_deleted: list[str] | None
 
 
-@route("GET", "/networks/", query=ListQuery, answer=list[NetworkView], also=(400,))
-@route("GET", "/networks", query=ListQuery, answer=list[NetworkView], also=(400,))
-async def list_networks(call: Call[ListQuery, None]) -> list[NetworkView]:
+@route("GET", "/networks/", query=FilterQuery, answer=list[NetworkView], also=(400,))
+@route("GET", "/networks", query=FilterQuery, answer=list[NetworkView], also=(400,))
+async def list_networks(call: Call[FilterQuery, None]) -> list[NetworkView]:
     """List networks."""
     return call.service.networks.list(call.query.filters)
 
@@ -56,8 +48,8 @@ async def create_network(call: Call[Query, NetworkCreate]) -> Created:
     return Created(id=await call.service.networks.create(call.body))
 
 
-@route("POST", "/networks/prune", query=ListQuery, answer=Pruned, also=(400,))
-async def prune_networks(call: Call[ListQuery, None]) -> Pruned:
+@route("POST", "/networks/prune", query=FilterQuery, answer=Pruned, also=(400,))
+async def prune_networks(call: Call[FilterQuery, None]) -> Pruned:
     """Remove networks without containers."""
     return Pruned(networks_deleted=await call.service.networks.prune(call.query.filters) or None)
 

@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.http.streaming import send_json_lines, while_connected
 from runtime.api.views.documents import StatsAnswer
 from runtime.engine.errors import NotFoundError
+from runtime.engine.service.model.request import Query
 from runtime.engine.service.processes.stats import stats
 from runtime.engine.service.processes.top import Top, top
 

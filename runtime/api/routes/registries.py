@@ -12,11 +12,12 @@ from aiohttp import web
 
 from runtime.api.http.errors import ApiError
 from runtime.api.http.platforms import check_name
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.api.http.streaming import first_of, send_json_lines, while_connected
 from runtime.api.views.documents import ProgressAnswer
 from runtime.docker_syntax import booleans
 from runtime.engine.errors import refusing
+from runtime.engine.service.model.request import Query
 from runtime.image.errors import ImageReferenceError
 from runtime.image.references import Reference, parse_reference
 from runtime.image.registry import credentials

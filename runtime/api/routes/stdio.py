@@ -13,13 +13,13 @@ from aiohttp import web
 
 from runtime.api.http.hijack import Taken, take_over
 from runtime.api.http.pumping import alongside, pump
-from runtime.api.http.routing import Call, Query, Raw, route
+from runtime.api.http.routing import Call, Raw, route
 from runtime.api.http.streaming import send_stream
 from runtime.docker_syntax.frames import frame
 from runtime.docker_syntax.times import moment_ns, ns_of
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.model.record import ContainerRecord
-from runtime.engine.service.model.request import Cells
+from runtime.engine.service.model.request import Cells, Query
 from runtime.engine.service.service import Service
 from runtime.engine.service.stdio.attachment import Attachment
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from runtime.api.http.errors import ApiError, ErrorBody
-from runtime.api.http.routing import Call, Method, Query, route
+from runtime.api.http.routing import Call, Method, route
 from runtime.engine.errors import NotFoundError, UnavailableError
+from runtime.engine.service.model.request import FilterQuery, Query
 
 _SWARM = (
     "This node is not a swarm manager. ninetynine has no swarm: start containers on each host's own daemon."
@@ -48,14 +47,8 @@ async def leave_swarm(call: Call[LeaveQuery, None]) -> ErrorBody:
     raise ApiError("This node is not part of a swarm", 503)
 
 
-class PluginsQuery(Query):
-    """filters: ignored."""
-
-    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
-
-
-@route("GET", "/plugins", query=PluginsQuery, answer=list[Any])
-async def plugins(call: Call[PluginsQuery, None]) -> list[Any]:
+@route("GET", "/plugins", query=FilterQuery, answer=list[Any])
+async def plugins(call: Call[FilterQuery, None]) -> list[Any]:
     """List plugins: always none."""
     return []
 

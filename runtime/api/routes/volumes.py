@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import secrets
 
-import msgspec
 from msgspec import UNSET, UnsetType
 
-from runtime.api.http.routing import Call, Query, route
+from runtime.api.http.routing import Call, route
 from runtime.engine.errors import ConflictError
 from runtime.engine.service.model.filters import (
     Filters,
@@ -18,7 +17,7 @@ from runtime.engine.service.model.filters import (
     label_differs,
     label_matches,
 )
-from runtime.engine.service.model.request import Body
+from runtime.engine.service.model.request import Body, FilterQuery, Query
 from runtime.engine.service.service import Service
 from runtime.volume.errors import VolumeError, VolumeNotFoundError
 from runtime.volume.store import Volume
@@ -28,12 +27,6 @@ _LIST = frozenset({"dangling", "driver", "label", "name"})
 _PRUNE = frozenset({"all", "label", "label!"})
 _PRUNES_ANONYMOUS = (1, 42)
 """From this version on a prune without `all` keeps named volumes."""
-
-
-class ListQuery(Query):
-    """The query of list and prune."""
-
-    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
 
 
 class RemoveQuery(Query):
@@ -98,8 +91,8 @@ def view(service: Service, volume: Volume, usage: VolumeUsage | UnsetType = UNSE
     )
 
 
-@route("GET", "/volumes", query=ListQuery, answer=VolumeList, also=(400,))
-async def list_volumes(call: Call[ListQuery, None]) -> VolumeList:
+@route("GET", "/volumes", query=FilterQuery, answer=VolumeList, also=(400,))
+async def list_volumes(call: Call[FilterQuery, None]) -> VolumeList:
     """List volumes."""
     found = _selected(call.service, call.query.filters)
     return VolumeList(volumes=[view(call.service, volume) for volume in found])
@@ -120,8 +113,8 @@ async def create_volume(call: Call[Query, VolumeCreate]) -> VolumeView:
     return view(call.service, volumes.get(name))
 
 
-@route("POST", "/volumes/prune", query=ListQuery, answer=Pruned, also=(400,))
-async def prune_volumes(call: Call[ListQuery, None]) -> Pruned:
+@route("POST", "/volumes/prune", query=FilterQuery, answer=Pruned, also=(400,))
+async def prune_volumes(call: Call[FilterQuery, None]) -> Pruned:
     """Remove volumes that no container uses."""
     filters = call.query.filters
     check_filters(filters, _PRUNE)

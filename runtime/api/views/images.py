@@ -45,8 +45,8 @@ class RootFsDocument(Body, frozen=True):
     layers: list[str]
 
 
-class GraphDriverDocument(Body, frozen=True):
-    """Where the layers are."""
+class GraphDriver(Body, frozen=True):
+    """Where files are. data: LowerDir, UpperDir, WorkDir, and MergedDir of a running container."""
 
     data: dict[str, str]
     name: str
@@ -75,7 +75,7 @@ class ImageDocument(Body, frozen=True, kw_only=True):
     os: str
     size: int
     virtual_size: int | UnsetType = UNSET
-    graph_driver: GraphDriverDocument
+    graph_driver: GraphDriver
     root_fs: RootFsDocument = msgspec.field(name="RootFS")
     metadata: MetadataDocument
 
@@ -142,12 +142,12 @@ def config_document(config: Config) -> dict[str, Any]:
     return {key: value for key, value in shown.items() if value is not None or key not in _LEFT_OUT}
 
 
-def _graph_driver(image: Image) -> GraphDriverDocument:
+def _graph_driver(image: Image) -> GraphDriver:
     tops = [str(path) for path in reversed(image.layer_dirs)]
     data = {"UpperDir": tops[0]} if tops else {}
     if tops[1:]:
         data["LowerDir"] = ":".join(tops[1:])
-    return GraphDriverDocument(data=data, name="overlay2")
+    return GraphDriver(data=data, name="overlay2")
 
 
 def history_items(service: Service, image: Image) -> list[HistoryItem]:

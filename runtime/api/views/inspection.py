@@ -8,19 +8,16 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from runtime.api.views.images import GraphDriver, config_document
 from runtime.api.views.mounts_and_ports import Mount, mount, port_map
 from runtime.docker_syntax.times import NEVER
 from runtime.engine.service.host.facts import host_facts
-from runtime.engine.service.model.record import ContainerRecord, Health, State
+from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import Body, Config, EndpointSettings, HostConfig, PortBinding
 from runtime.engine.service.networks.live_network import at_rest, shown
 from runtime.engine.service.rules.security import apparmor_of
 from runtime.engine.service.service import Service
 
-_LEFT_OUT = frozenset(
-    {"ExposedPorts", "Healthcheck", "NetworkDisabled", "MacAddress", "StopSignal", "StopTimeout", "Shell"}
-)
-"""Of a Config: Docker leaves them out where they say nothing."""
 _LEFT_OUT_OF_HOST = frozenset({"Annotations", "Mounts", "StorageOpt", "Tmpfs", "Sysctls", "Init"})
 
 
@@ -56,13 +53,6 @@ class StateDocument(Body, kw_only=True):
     started_at: str
     finished_at: str
     health: HealthDocument | UnsetType = UNSET
-
-
-class GraphDriver(Body, kw_only=True):
-    """Where the root file system is. data: LowerDir, UpperDir, WorkDir, and MergedDir while it runs."""
-
-    data: dict[str, str]
-    name: str
 
 
 class NetworkSettings(Body, kw_only=True):
@@ -144,12 +134,12 @@ def inspect(
         app_armor_profile=apparmor_of(record.host_config, is_on=host_facts().apparmor),
         exec_ids=service.execs.of(record.id) or None,
         # Both omit some fields if they are None, which a struct cannot do field by field.
-        host_config=cast(HostConfig, _shown(_host(service, record), _LEFT_OUT_OF_HOST)),
+        host_config=cast(HostConfig, _host(service, record)),
         graph_driver=_graph_driver(service, record),
         size_rw=sizes[0] if sizes else UNSET,
         size_root_fs=sizes[1] if sizes else UNSET,
         mounts=[mount(point) for point in record.mounts],
-        config=cast(Config, _shown(_with_mac(record), _LEFT_OUT)),
+        config=cast(Config, config_document(_with_mac(record))),
         network_settings=network_settings(record),
     )
 
@@ -177,18 +167,7 @@ def state_document(state: State) -> StateDocument:
         error=state.error,
         started_at=state.started_at or NEVER,
         finished_at=state.finished_at or NEVER,
-        health=UNSET if state.health is None else _health(state.health),
-    )
-
-
-def _health(health: Health) -> HealthDocument:
-    return HealthDocument(
-        status=health.status,
-        failing_streak=health.failing_streak,
-        log=[
-            ProbeDocument(start=probe.start, end=probe.end, exit_code=probe.exit_code, output=probe.output)
-            for probe in health.log
-        ],
+        health=msgspec.convert(state.health, HealthDocument, from_attributes=True) if state.health else UNSET,
     )
 
 
@@ -231,12 +210,8 @@ def _graph_driver(service: Service, record: ContainerRecord) -> GraphDriver:
     return GraphDriver(data=data, name="overlay2")
 
 
-def _host(service: Service, record: ContainerRecord) -> HostConfig:
-    """Return the HostConfig with the current names of linked containers and the daemon's default ulimits."""
+def _host(service: Service, record: ContainerRecord) -> dict[str, Any]:
+    """Show the HostConfig with the current names of linked containers and the daemon's default ulimits."""
     host = service.settings.with_ulimits(record.host_config)
-    return msgspec.structs.replace(host, links=service.containers.links_of(record))
-
-
-def _shown(part: Config | HostConfig, left_out: frozenset[str]) -> dict[str, Any]:
-    document: dict[str, Any] = msgspec.to_builtins(part)
-    return {name: value for name, value in document.items() if value is not None or name not in left_out}
+    document = msgspec.to_builtins(host) | {"Links": service.containers.links_of(record)}
+    return {name: one for name, one in document.items() if one is not None or name not in _LEFT_OUT_OF_HOST}

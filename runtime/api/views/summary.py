@@ -91,15 +91,13 @@ def command_line(path: str, args: Sequence[str]) -> str:
 
 def image_ids(service: Service) -> Callable[[str], str]:
     """Return a look-up of image ids by name that asks the store once a name."""
-    known: dict[str, str] = {}
 
+    @functools.cache
     def look_up(name: str) -> str:
-        if name not in known:
-            try:
-                known[name] = service.images.find_id(name)
-            except ImageError:
-                known[name] = ""
-        return known[name]
+        try:
+            return service.images.find_id(name)
+        except ImageError:
+            return ""
 
     return look_up
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from runtime.api.http.decoding import decode_body, decode_query
 from runtime.api.http.errors import ApiError
-from runtime.api.http.routing import Query
 from runtime.api.http.versions import NEWEST, split_path
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.model.request import Config, CreateRequest, HostConfig, MountRequest
+from runtime.engine.service.model.request import Config, CreateRequest, HostConfig, MountRequest, Query
 
 JSON = "application/json"
 

@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runtime.api.http import hijack
+from runtime.api.http.decoding import decode_query
 from runtime.api.routes import build
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.model.request import Ulimit
+from runtime.engine.service.build.options import BuildOptions
 from tests.runtime.api.serving import Client, Served, with_api
 
 CREATE = "POST /v1.45/containers/create HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n"
@@ -164,4 +165,4 @@ def test_what_is_nested_without_end_is_no_setting_of_a_build():
     nested = b'{"x":' + b"[" * 100_000
     assert build._credentials(base64.b64encode(nested).decode()) == {}
     with pytest.raises(BadParameterError, match="invalid query: ulimits"):
-        build._json("ulimits", f"[{nested.decode()}", list[Ulimit])
+        decode_query(BuildOptions, {"ulimits": [f"[{nested.decode()}"]})

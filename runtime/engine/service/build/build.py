@@ -32,20 +32,19 @@ async def build(
     options: BuildOptions,
     lines: Lines,
     *,
-    remote: str = "",
     credentials: Mapping[str, Credential] | None = None,
 ) -> str:
-    """Build an image of a context (a tar, in whatever compression, or the URL `remote`); return its id.
+    """Build an image of a context (a tar, in whatever compression, or the options' URL); return its id.
 
     Reports in `lines` what docker does: for a quiet build the id, or everything when it fails. Raises
     DockerfileError for what cannot be built at all, BuildError for a step that failed, ImageError.
     """
     options = options.checked()
     if not options.quiet:
-        return await _build(service, chunks, options, lines, lines, remote, credentials)
+        return await _build(service, chunks, options, lines, lines, credentials)
     held = HeldLines()
     try:
-        return await _build(service, chunks, options, lines, held, remote, credentials)
+        return await _build(service, chunks, options, lines, held, credentials)
     except Exception:
         held.release(lines)
         raise
@@ -57,13 +56,12 @@ async def _build(
     options: BuildOptions,
     lines: Lines,
     said: Lines,
-    remote: str,
     credentials: Mapping[str, Credential] | None,
 ) -> str:
     """said: gets the output of the steps."""
     with service.images.pins.holding() as holder:
         async with _scratch(service) as scratch:
-            context = await _context(service, chunks, options, remote, scratch)
+            context = await _context(service, chunks, options, scratch)
             bases = Bases(
                 service, said, always_pull=options.pull, platform=options.platform, credentials=credentials
             )
@@ -85,10 +83,10 @@ async def _name(service: Service, image: Image, options: BuildOptions, lines: Li
 
 
 async def _context(
-    service: Service, chunks: AsyncIterable[bytes], options: BuildOptions, remote: str, scratch: Path
+    service: Service, chunks: AsyncIterable[bytes], options: BuildOptions, scratch: Path
 ) -> Context:
     def read(stream: Readable) -> Context:
-        return open_context(stream, remote, options.dockerfile, scratch, service.images.limits)
+        return open_context(stream, options.remote, options.dockerfile, scratch, service.images.limits)
 
     try:
         return await feed(chunks, read)

@@ -38,7 +38,7 @@ _GO_KINDS = {
 _GO_BITS = ((stat.S_ISUID, 1 << 23), (stat.S_ISGID, 1 << 22), (stat.S_ISVTX, 1 << 20))
 
 
-class PathStat(Body, frozen=True, kw_only=True):
+class PathStat(Body, frozen=True, rename="camel"):
     """The header X-Docker-Container-Path-Stat, which is the base64 of its JSON.
 
     mode: Go's bits (os.FileMode). mtime: RFC 3339. link_target: of a symbolic link, resolved, absolute.

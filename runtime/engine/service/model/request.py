@@ -26,6 +26,21 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of query structs. Fields are named as in the URL (else `name=` of msgspec.field).
+
+    A bool takes Docker's spellings (0, false, no, none and "" are false), a list takes repeated parameters, a
+    dict or a tuple takes JSON (`filters`, `ulimits`). Unknown parameters are ignored.
+    """
+
+
+class FilterQuery(Query, frozen=True):
+    """The query of requests that only filter."""
+
+    filters: dict[str, list[str]] = msgspec.field(default_factory=dict)
+
+
 class Healthcheck(Body, frozen=True, omit_defaults=True):
     """How health is probed. test: [] inherit, ["NONE"], ["CMD", …] or ["CMD-SHELL", line]; times in ns."""
 

@@ -69,14 +69,14 @@ class Bench:
         named = options.get("dockerfile", "Dockerfile")
         return self.build_tar(tar({named: text.encode(), **(files or {})}), **options)
 
-    def build_tar(self, data: bytes, *, remote: str = "", **options: Any) -> Image:
+    def build_tar(self, data: bytes, **options: Any) -> Image:
         async def chunks() -> AsyncIterator[bytes]:
             for start in range(0, len(data), 1000):
                 yield data[start : start + 1000]
 
         async def run() -> None:
             wanted = BuildOptions(**options)
-            work = lambda say: build(self.service, chunks(), wanted, say, remote=remote)  # noqa: E731
+            work = lambda say: build(self.service, chunks(), wanted, say)  # noqa: E731
             async for line in run_reporting(work):
                 self.said.append(line)
 
