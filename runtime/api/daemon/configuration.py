@@ -10,22 +10,15 @@ import msgspec
 
 from runtime.api.daemon.flags import DEFAULT_FILE, DEFAULT_ROOT, LEVELS, PLAIN, size, values_of
 from runtime.engine.errors import BadParameterError
-from runtime.engine.service.model.request import LogConfig, Ulimit
-from runtime.engine.service.rules.settings import (
-    AddressPool,
-    BridgeSettings,
-    Settings,
-    check_settings,
-    without_conflicts,
-)
+from runtime.engine.service.rules.settings import Settings, check_settings, without_conflicts
 from runtime.spawn.errnos import errno_text
 
 
-class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
-    """All options. The fields are flags.FLAGS, with their defaults."""
+class Configuration(Settings, frozen=True, kw_only=True, rename="kebab"):
+    """All options, those of the process here. The fields are flags.FLAGS, with their defaults."""
 
     data_root: str = DEFAULT_ROOT
-    hosts: list[str] = []
+    hosts: tuple[str, ...] = ()
     group: str = ""
     tls: bool = False
     tlsverify: bool = False
@@ -33,41 +26,17 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     tlscert: str = "cert.pem"
     tlskey: str = "key.pem"
     plain: bool = msgspec.field(default=False, name=PLAIN.lstrip("-"))
-    insecure_registries: list[str] = []
-    registry_mirrors: list[str] = []
+    insecure_registries: tuple[str, ...] = ()
+    registry_mirrors: tuple[str, ...] = ()
     experimental: bool = False
     live_restore: bool = False
-    shutdown_timeout: int = 15
     pidfile: str = ""
     log_level: str = "info"
     debug: bool = False
-    labels: list[str] = []
-    bip: str = ""
-    fixed_cidr: str = ""
-    ipv6: bool = False
-    fixed_cidr_v6: str = ""
-    mtu: int = 1500
-    icc: bool = True
-    ip_masq: bool = True
-    ip: str = "0.0.0.0"
-    default_address_pools: list[AddressPool] = []
-    default_network_opts: dict[str, dict[str, str]] = {}
-    host_gateway_ip: str = ""
-    dns: list[str] = []
-    dns_opts: list[str] = []
-    dns_search: list[str] = []
-    default_ipc_mode: str = "private"
-    default_cgroupns_mode: str = "private"
-    default_shm_size: int | str = 64 << 20
-    default_ulimits: dict[str, Ulimit] = {}
-    cgroup_parent: str = ""
-    exec_opts: list[str] = []
-    init: bool = False
-    no_new_privileges: bool = False
-    log_driver: str = "json-file"
-    log_opts: dict[str, str] = {}
+    exec_opts: tuple[str, ...] = ()
 
 
+_SHM = "default-shm-size"
 _KEYS = frozenset(field.encode_name for field in msgspec.structs.fields(Configuration))
 
 
@@ -79,7 +48,10 @@ def configuration(given: argparse.Namespace) -> Configuration:
     try:
         file = _read(path, needed=asked is not None)
         _check_keys(file, flags)
-        found = msgspec.convert({**file, **flags}, Configuration)
+        values = {**file, **flags}
+        if _SHM in values:
+            values[_SHM] = size(values[_SHM])
+        found = msgspec.convert(values, Configuration)
     except (OSError, ValueError, BadParameterError) as error:  # ValueError: not UTF-8, not JSON, a wrong type
         why = errno_text(error) if isinstance(error, OSError) else error
         raise BadParameterError(f"unable to configure the daemon with file {path}: {why}") from error
@@ -117,34 +89,7 @@ def settings_of(asked: Configuration) -> Settings:
     """Return the engine's part of the configuration. Raises BadParameterError for invalid values."""
     for option in asked.exec_opts:
         _check_exec_option(option)
-    settings = Settings(
-        bridge=BridgeSettings(
-            address=asked.bip,
-            range=asked.fixed_cidr,
-            ipv6=asked.ipv6,
-            range6=asked.fixed_cidr_v6,
-            mtu=asked.mtu,
-            icc=asked.icc,
-            masquerade=asked.ip_masq,
-            binding=asked.ip,
-        ),
-        pools=tuple(asked.default_address_pools),
-        network_options=asked.default_network_opts,
-        host_gateway=asked.host_gateway_ip,
-        dns=tuple(asked.dns),
-        dns_search=tuple(asked.dns_search),
-        dns_options=tuple(asked.dns_opts),
-        ipc_mode=asked.default_ipc_mode,
-        cgroupns_mode=asked.default_cgroupns_mode,
-        cgroup_parent=asked.cgroup_parent,
-        init=asked.init,
-        no_new_privileges=asked.no_new_privileges,
-        shm_bytes=size(asked.default_shm_size),
-        ulimits=asked.default_ulimits,
-        log=LogConfig(type=asked.log_driver, config=asked.log_opts),
-        labels=without_conflicts(asked.labels),
-        shutdown_s=asked.shutdown_timeout,
-    )
+    settings = msgspec.structs.replace(asked, labels=without_conflicts(asked.labels))
     check_settings(settings)
     return settings
 

@@ -46,7 +46,7 @@ def info_document(core: Core) -> dict[str, Any]:
         "NFd": len(os.listdir("/proc/self/fd")),  # noqa: PTH208 - counts itself too, as dockerd's does
         "NGoroutines": threading.active_count(),
         "SystemTime": times.text_of(time.time_ns()),
-        "LoggingDriver": core.settings.log.type,
+        "LoggingDriver": core.settings.log_driver,
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": str(facts.cgroup_version),
         "NEventsListener": core.events.listening(),
@@ -103,13 +103,13 @@ def daemon_id(core: Core) -> str:
 
 def _security(core: Core) -> list[str]:
     found = ["name=apparmor"] * host_facts().apparmor + ["name=seccomp,profile=builtin"]
-    if core.settings.cgroupns_mode == "private":
+    if core.settings.default_cgroupns_mode == "private":
         found.append("name=cgroupns")
     return found + ["name=no-new-privileges"] * core.settings.no_new_privileges
 
 
 def _pools(core: Core) -> dict[str, Any]:
-    pools = [{"Base": pool.base, "Size": pool.size} for pool in core.settings.pools]
+    pools = [{"Base": pool.base, "Size": pool.size} for pool in core.settings.default_address_pools]
     return {"DefaultAddressPools": pools} if pools else {}
 
 

@@ -180,7 +180,7 @@ class Service(Parts):
             self.insecure, self.mirrors = insecure, mirrors
             self.__dict__.pop("registry", None)
         self.settings = msgspec.structs.replace(
-            self.settings, labels=settings.labels, shutdown_s=settings.shutdown_s
+            self.settings, labels=settings.labels, shutdown_timeout=settings.shutdown_timeout
         )
         attributes = {"name": host_facts().hostname, "labels": msgspec.json.encode(settings.labels).decode()}
         self.events.publish("daemon", "reload", daemon_id(self), attributes)

@@ -153,8 +153,8 @@ def test_what_a_container_says_itself_counts():
     limit = Ulimit(name="nofile", soft=1, hard=1)
     settings = Settings(
         dns=("192.0.2.53",), init=True, no_new_privileges=True, cgroup_parent="/theirs",
-        ulimits={"nofile": limit, "core": Ulimit(name="core", soft=0, hard=0)},
-        log=LogConfig(type="json-file", config={"max-size": "1m", "tag": "x"}),
+        default_ulimits={"nofile": limit, "core": Ulimit(name="core", soft=0, hard=0)},
+        log_opts={"max-size": "1m", "tag": "x"},
     )  # fmt: skip
     own = HostConfig(
         dns=["192.0.2.1"], init=False, cgroup_parent="/mine", security_opt=["no-new-privileges=false"],
@@ -167,7 +167,7 @@ def test_what_a_container_says_itself_counts():
     assert settings.log_of(LogConfig(config={"tag": "y"})).config == {"max-size": "1m", "tag": "y"}
     assert settings.log_of(LogConfig(type="none")).config == {}
     assert Settings().at_start(own) is own
-    assert settings_of(told("--default-address-pool=base=10.0.0.0/8,size=24")).pools == (
+    assert settings_of(told("--default-address-pool=base=10.0.0.0/8,size=24")).default_address_pools == (
         AddressPool(base="10.0.0.0/8", size=24),
     )
 

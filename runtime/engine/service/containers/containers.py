@@ -98,7 +98,7 @@ class Containers:
             asyncio.ensure_future(self._control.stop(entry, grace, None))
             for entry, grace in zip(running, graces, strict=True)
         ]
-        given = self._parts.settings.shutdown_s
+        given = self._parts.settings.shutdown_timeout
         if stops:
             await asyncio.wait(stops, timeout=None if given < 0 else max(given, max(graces) + _MORE_S))
         for stop in stops:

@@ -273,9 +273,9 @@ def complete(host: HostConfig, facts: HostFacts, settings: Settings = DEFAULTS) 
     changes: dict[str, Any] = {
         "log_config": settings.log_of(host.log_config),
         "restart_policy": _or(host.restart_policy, "name", "no"),
-        "ipc_mode": host.ipc_mode or settings.ipc_mode,
-        "cgroupns_mode": host.cgroupns_mode or settings.cgroupns_mode,
-        "shm_size": host.shm_size or settings.shm_bytes,
+        "ipc_mode": host.ipc_mode or settings.default_ipc_mode,
+        "cgroupns_mode": host.cgroupns_mode or settings.default_cgroupns_mode,
+        "shm_size": host.shm_size or settings.default_shm_size,
         "runtime": host.runtime or "runc",
         "console_size": list(console_size(host.console_size)),
         "oom_kill_disable": bool(host.oom_kill_disable),

@@ -81,7 +81,7 @@ def make_record(
     if any(other.name == request.name for other in others):
         raise ConflictError(f"network with name {request.name} already exists")
     ipam = request.ipam or Ipam()
-    options = {**settings.network_options.get(driver, {}), **(request.options or {})}
+    options = {**settings.default_network_opts.get(driver, {}), **(request.options or {})}
     network_id = secrets.token_hex(32)
     _check_options(options, others)
     if request.enable_ipv4 is False:

@@ -13,7 +13,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.service.model.record import now
 from runtime.engine.service.networks.create import complete_pools, engine_errors
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
-from runtime.engine.service.rules.settings import BridgeSettings, Settings
+from runtime.engine.service.rules.settings import Settings
 from runtime.network.ipam import Address, AddressAllocator, IpamError, Network, check_foreign
 from runtime.network.kernel.host_routes import read_addresses, read_routes
 
@@ -67,10 +67,10 @@ def _made(
     others: Sequence[NetworkRecord],
     addresses: Iterable[Address],
 ) -> NetworkRecord:
-    bridge, asked = settings.bridge, _asked(settings.bridge)
+    asked = _asked(settings)
     configured = any(":" not in pool.subnet for pool in asked)
     kept = [] if configured else _chosen(record, settings)
-    same = (record.options, record.ipv6, record.configured) == (_options(bridge), bridge.ipv6, configured)
+    same = (record.options, record.ipv6, record.configured) == (_options(settings), settings.ipv6, configured)
     if same and (configured or kept) and all(_fits(record.pools, pool) for pool in asked):
         return record
     try:
@@ -80,12 +80,12 @@ def _made(
                 _check_gateway(pool)
                 check_foreign(AddressAllocator(pool.subnet).subnet, known)
             pools = complete_pools(
-                [*kept, *asked], others, read_routes(), ipv6=bridge.ipv6, seed="", choices=settings.splits()
+                [*kept, *asked], others, read_routes(), ipv6=settings.ipv6, seed="", choices=settings.splits()
             )
     except EngineError as error:
         raise EngineError(f'error creating default "bridge" network: {error}') from error
     return msgspec.structs.replace(
-        record, pools=pools, ipv6=bridge.ipv6, configured=configured, options=_options(bridge)
+        record, pools=pools, ipv6=settings.ipv6, configured=configured, options=_options(settings)
     )
 
 
@@ -98,20 +98,15 @@ def _check_gateway(pool: IpamPool) -> None:
         )
 
 
-def _asked(bridge: BridgeSettings) -> list[IpamPool]:
+def _asked(settings: Settings) -> list[IpamPool]:
     """Return the configured subnets, at most one of each family."""
     found = []
-    if bridge.address or bridge.range:
-        address = bridge.address and str(ip_interface(bridge.address).ip)
-        found.append(
-            IpamPool(
-                subnet=_subnet(bridge.address or bridge.range),
-                ip_range=_subnet(bridge.range),
-                gateway=address,
-            )
-        )
-    if bridge.ipv6:
-        found.append(IpamPool(subnet=_subnet(bridge.range6)))
+    if settings.bip or settings.fixed_cidr:
+        address = settings.bip and str(ip_interface(settings.bip).ip)
+        subnet, part = _subnet(settings.bip or settings.fixed_cidr), _subnet(settings.fixed_cidr)
+        found.append(IpamPool(subnet=subnet, ip_range=part, gateway=address))
+    if settings.ipv6:
+        found.append(IpamPool(subnet=_subnet(settings.fixed_cidr_v6)))
     return found
 
 
@@ -119,11 +114,11 @@ def _subnet(text: str) -> str:
     return str(ip_network(text, strict=False)) if text else ""
 
 
-def _options(bridge: BridgeSettings) -> dict[str, str]:
+def _options(settings: Settings) -> dict[str, str]:
     return {
         _BRIDGE + "default_bridge": "true",
-        _BRIDGE + "enable_icc": str(bridge.icc).lower(),
-        _BRIDGE + "enable_ip_masquerade": str(bridge.masquerade).lower(),
-        _BRIDGE + "host_binding_ipv4": bridge.binding,
-        "com.docker.network.driver.mtu": str(bridge.mtu),
+        _BRIDGE + "enable_icc": str(settings.icc).lower(),
+        _BRIDGE + "enable_ip_masquerade": str(settings.ip_masq).lower(),
+        _BRIDGE + "host_binding_ipv4": settings.ip,
+        "com.docker.network.driver.mtu": str(settings.mtu),
     }

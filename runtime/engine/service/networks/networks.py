@@ -187,12 +187,12 @@ class Networks(NetworkTable):
         }
 
     def _host_gateway(self) -> str:
-        return self.core.settings.host_gateway or find(self.nets, "bridge").record.spec().gateway
+        return self.core.settings.host_gateway_ip or find(self.nets, "bridge").record.spec().gateway
 
     def _needs_gateway(self, record: ContainerRecord) -> bool:
         """Say whether one of its extra hosts is the host-gateway, at the address of the network bridge."""
         named = any(text.endswith("host-gateway") for text in record.host_config.extra_hosts or ())
-        return named and not self.core.settings.host_gateway
+        return named and not self.core.settings.host_gateway_ip
 
     def _links(self, record: ContainerRecord) -> dict[str, list[str]]:
         """Return what its old links add to `hosts`: address → names."""

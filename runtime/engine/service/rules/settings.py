@@ -30,51 +30,49 @@ class AddressPool(msgspec.Struct, frozen=True, kw_only=True):
         return SubnetPool(ip_network(self.base, strict=False), self.size)
 
 
-class BridgeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The network `bridge`. address: its own with the subnet, `172.30.0.1/16`; range: what containers get."""
+class Settings(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """All of them, named as the keys of dockerd's `daemon.json`. dns, …: for containers that name none.
 
-    address: str = ""
-    range: str = ""
-    ipv6: bool = False
-    range6: str = ""
-    mtu: int = 1500
-    icc: bool = True
-    masquerade: bool = True
-    binding: str = "0.0.0.0"
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them. dns, …: for containers that name none. network_options: by driver.
-
-    shutdown_s: how long containers may take to stop when the daemon does, at least; negative: as they like.
+    bip: the address of the network `bridge` with its subnet, `172.30.0.1/16`; fixed_cidr: what containers on
+    it get; mtu, icc, ip_masq, ip (for published ports), ipv6: of that network. default_network_opts: by
+    driver. default_shm_size: bytes. shutdown_timeout: seconds that containers may take to stop when the
+    daemon does, at least; negative: as they like.
     """
 
-    bridge: BridgeSettings = BridgeSettings()
-    pools: tuple[AddressPool, ...] = ()
-    network_options: dict[str, dict[str, str]] = {}
-    host_gateway: str = ""
+    bip: str = ""
+    fixed_cidr: str = ""
+    ipv6: bool = False
+    fixed_cidr_v6: str = ""
+    mtu: int = 1500
+    icc: bool = True
+    ip_masq: bool = True
+    ip: str = "0.0.0.0"
+    default_address_pools: tuple[AddressPool, ...] = ()
+    default_network_opts: dict[str, dict[str, str]] = {}
+    host_gateway_ip: str = ""
     dns: tuple[str, ...] = ()
+    dns_opts: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
-    dns_options: tuple[str, ...] = ()
-    ipc_mode: str = "private"
-    cgroupns_mode: str = "private"
+    default_ipc_mode: str = "private"
+    default_cgroupns_mode: str = "private"
+    default_shm_size: int = 64 << 20
+    default_ulimits: dict[str, Ulimit] = {}
     cgroup_parent: str = ""
     init: bool = False
     no_new_privileges: bool = False
-    shm_bytes: int = 64 << 20
-    ulimits: dict[str, Ulimit] = {}
-    log: LogConfig = LogConfig(type="json-file", config={})
+    log_driver: str = "json-file"
+    log_opts: dict[str, str] = {}
     labels: tuple[str, ...] = ()
-    shutdown_s: int = 15
+    shutdown_timeout: int = 15
 
     def splits(self) -> tuple[SubnetPool, ...]:
         """Return the pools of subnets, of both families; none: docker's own list."""
-        return tuple(pool.split() for pool in self.pools)
+        return tuple(pool.split() for pool in self.default_address_pools)
 
     def log_of(self, asked: LogConfig) -> LogConfig:
         """Return a container's log: default options are those of the default driver alone."""
-        driver, given = asked.type or self.log.type, asked.config or {}
-        ours = (self.log.config or {}) if driver == self.log.type else {}
+        driver, given = asked.type or self.log_driver, asked.config or {}
+        ours = self.log_opts if driver == self.log_driver else {}
         return LogConfig(type=driver, config={**ours, **given})
 
     def at_start(self, host: HostConfig) -> HostConfig:
@@ -83,11 +81,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for field, default in (
             ("dns", self.dns),
             ("dns_search", self.dns_search),
-            ("dns_options", self.dns_options),
+            ("dns_options", self.dns_opts),
         ):
             if default and not getattr(host, field):
                 changes[field] = list(default)
-        if self.ulimits:
+        if self.default_ulimits:
             changes["ulimits"] = self.with_ulimits(host).ulimits
         if host.init is None and self.init:
             changes["init"] = True
@@ -100,7 +98,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def with_ulimits(self, host: HostConfig) -> HostConfig:
         """Add the limits that a container does not set itself; inspect shows them, too."""
         own = {limit.name for limit in host.ulimits or ()}
-        ours = [limit for name, limit in self.ulimits.items() if name not in own]
+        ours = [limit for name, limit in self.default_ulimits.items() if name not in own]
         return msgspec.structs.replace(host, ulimits=[*(host.ulimits or ()), *ours]) if ours else host
 
 
@@ -110,46 +108,47 @@ DEFAULTS = Settings()
 def check_settings(settings: Settings) -> None:
     """Refuse invalid settings, in docker's words where it has some. Raises BadParameterError."""
     _check_modes(settings)
-    _check_bridge(settings.bridge)
-    for pool in settings.pools:
+    _check_bridge(settings)
+    for pool in settings.default_address_pools:
         _check_pool(pool)
     for address in settings.dns:
         _check_address(address, "dns")
-    if settings.host_gateway:
-        _check_address(settings.host_gateway, "host-gateway-ip")
+    if settings.host_gateway_ip:
+        _check_address(settings.host_gateway_ip, "host-gateway-ip")
     for domain in settings.dns_search:
         if domain != "." and not (_DOMAIN.fullmatch(domain) and re.search("[a-z]", domain, re.IGNORECASE)):
             raise BadParameterError(f"{domain} is not a valid domain")
-    for name, limit in settings.ulimits.items():
+    for name, limit in settings.default_ulimits.items():
         if limit.name != name:
             raise BadParameterError(f"invalid ulimit type: {limit.name}")
         with refusing():
             ulimits.check(name, limit.soft, limit.hard)
-    if settings.shm_bytes <= 0:
+    if settings.default_shm_size <= 0:
         raise BadParameterError("SHM size can not be less than 0")
     with refusing():
-        log_options.parse(settings.log.type, settings.log.config or {})
+        log_options.parse(settings.log_driver, settings.log_opts)
 
 
 def _check_modes(settings: Settings) -> None:
-    if settings.ipc_mode not in ("private", "shareable"):
+    ipc, cgroupns = settings.default_ipc_mode, settings.default_cgroupns_mode
+    if ipc not in ("private", "shareable"):
         raise BadParameterError(
-            f'IPC mode "{settings.ipc_mode}" is not supported as default value; use "shareable" or "private"'
+            f'IPC mode "{ipc}" is not supported as default value; use "shareable" or "private"'
         )
-    if settings.cgroupns_mode not in ("private", "host"):
+    if cgroupns not in ("private", "host"):
         raise BadParameterError(
-            f'default cgroup namespace mode ({settings.cgroupns_mode}) is invalid; use "host" or "private"'
+            f'default cgroup namespace mode ({cgroupns}) is invalid; use "host" or "private"'
         )
 
 
-def _check_bridge(bridge: BridgeSettings) -> None:
-    if bridge.mtu < 0:
-        raise BadParameterError(f"invalid default MTU: {bridge.mtu}")
-    _check_address(bridge.binding, "ip")
-    for text, version in ((bridge.address, 4), (bridge.range, 4), (bridge.range6, 6)):
+def _check_bridge(settings: Settings) -> None:
+    if settings.mtu < 0:
+        raise BadParameterError(f"invalid default MTU: {settings.mtu}")
+    _check_address(settings.ip, "ip")
+    for text, version in ((settings.bip, 4), (settings.fixed_cidr, 4), (settings.fixed_cidr_v6, 6)):
         if text:
             _check_subnet(text, version)
-    if bridge.ipv6 and not bridge.range6:
+    if settings.ipv6 and not settings.fixed_cidr_v6:
         raise BadParameterError(
             "IPv6 is enabled for the default bridge, but no subnet is configured. Specify an IPv6 subnet "
             "using --fixed-cidr-v6"

@@ -12,9 +12,9 @@ from runtime.engine.service.networks.create import renumbered
 from runtime.engine.service.networks.default_bridge import bridge_record
 from runtime.engine.service.networks.live_network import LiveNetwork, interfaces
 from runtime.engine.service.rules.network_record import IpamPool, NetworkRecord
-from runtime.engine.service.rules.settings import AddressPool, BridgeSettings, Settings
+from runtime.engine.service.rules.settings import AddressPool, Settings
 
-MINE = BridgeSettings(address="10.90.0.1/16", range="10.90.8.0/24")
+MINE: dict[str, Any] = {"bip": "10.90.0.1/16", "fixed_cidr": "10.90.8.0/24"}
 POOLS = (AddressPool(base="10.91.0.0/16", size=24),)
 
 
@@ -38,13 +38,13 @@ def subnets(record: NetworkRecord) -> list[str]:
     ("settings", "pools"),
     [
         (Settings(), [IpamPool(subnet="172.17.0.0/16", gateway="172.17.0.1")]),
-        (Settings(pools=POOLS), [IpamPool(subnet="10.91.0.0/24", gateway="10.91.0.1")]),
+        (Settings(default_address_pools=POOLS), [IpamPool(subnet="10.91.0.0/24", gateway="10.91.0.1")]),
         (
-            Settings(bridge=MINE, pools=POOLS),
+            Settings(**MINE, default_address_pools=POOLS),
             [IpamPool(subnet="10.90.0.0/16", gateway="10.90.0.1", ip_range="10.90.8.0/24")],
         ),
         (
-            Settings(bridge=BridgeSettings(range="10.90.8.1/24", ipv6=True, range6="fd00:9::/64")),
+            Settings(fixed_cidr="10.90.8.1/24", ipv6=True, fixed_cidr_v6="fd00:9::/64"),
             [
                 IpamPool(subnet="10.90.8.0/24", gateway="10.90.8.1", ip_range="10.90.8.0/24"),
                 IpamPool(subnet="fd00:9::/64", gateway="fd00:9::1"),
@@ -61,35 +61,35 @@ def test_it_has_the_subnets_that_were_asked_for_and_stays_so(settings: Settings,
 
 def test_it_changes_with_the_settings_and_keeps_its_id():
     first = made()
-    second = made(Settings(bridge=MINE), first)
+    second = made(Settings(**MINE), first)
     assert (second.id, subnets(second), second.configured) == (first.id, ["10.90.0.0/16"], True)
     third = made(Settings(), second)
     assert (subnets(third), third.configured) == (["172.17.0.0/16"], False)
-    fourth = made(Settings(pools=POOLS), third)
+    fourth = made(Settings(default_address_pools=POOLS), third)
     assert subnets(fourth) == ["10.91.0.0/24"]
     assert made(Settings(), fourth) is fourth, "nobody asks for another subnet now"
-    apart = made(Settings(bridge=BridgeSettings(icc=False, mtu=1400)), fourth)
+    apart = made(Settings(icc=False, mtu=1400), fourth)
     assert (apart.spec().icc, apart.spec().mtu, subnets(apart)) == (False, 1400, ["10.91.0.0/24"])
 
 
 def test_it_stays_as_it_is_while_containers_run():
     first = made()
-    assert made(Settings(bridge=MINE), first, in_use=True) is first
+    assert made(Settings(**MINE), first, in_use=True) is first
 
 
 @pytest.mark.parametrize(
-    ("bridge", "words"),
+    ("settings", "words"),
     [
-        (BridgeSettings(address="192.0.2.1/24"), "overlaps with the host's own address 192.0.2.7"),
-        (BridgeSettings(address="10.90.0.0/24"), r"failed to allocate gateway \(10.90.0.0\)"),
-        (BridgeSettings(address="10.90.0.1/24", range="10.91.0.0/24"), "doesn't contain ip-range"),
-        (BridgeSettings(address="10.92.0.1/24"), "Pool overlaps with other one"),
+        (Settings(bip="192.0.2.1/24"), "overlaps with the host's own address 192.0.2.7"),
+        (Settings(bip="10.90.0.0/24"), r"failed to allocate gateway \(10.90.0.0\)"),
+        (Settings(bip="10.90.0.1/24", fixed_cidr="10.91.0.0/24"), "doesn't contain ip-range"),
+        (Settings(bip="10.92.0.1/24"), "Pool overlaps with other one"),
     ],
 )
-def test_what_cannot_be_is_told_at_the_start(bridge: BridgeSettings, words: str):
+def test_what_cannot_be_is_told_at_the_start(settings: Settings, words: str):
     other = NetworkRecord(id="7" * 64, name="other", created="", pools=(IpamPool(subnet="10.92.0.0/16"),))
     with pytest.raises(EngineError, match=f'error creating default "bridge" network: .*{words}'):
-        made(Settings(bridge=bridge), others=[other])
+        made(settings, others=[other])
 
 
 def test_interfaces_are_numbered_for_each_prefix():
