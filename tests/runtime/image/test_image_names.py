@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.image.errors import ImageError, LayerError
+from runtime.image.errors import ImageReferenceError, LayerError
 from runtime.image.layers.entry_names import entry_path, whiteout_target
 from runtime.image.references import named_reference
 
@@ -19,7 +21,7 @@ def test_names_are_relative_to_the_root(name: str, path: str) -> None:
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", "a/..", "..", "//x", "a\0b"])
 def test_ways_out_are_refused(name: str) -> None:
-    with pytest.raises(LayerError, match="refused"):
+    with pytest.raises(LayerError, match=re.escape(repr(name))):
         entry_path(name)
 
 
@@ -42,7 +44,7 @@ def test_whiteouts_name_what_they_hide() -> None:
 
 @pytest.mark.parametrize("name", ["a/.wh...", ".wh...", "a/.wh..", ".wh."])
 def test_whiteouts_of_the_directory_itself_are_refused(name: str) -> None:
-    with pytest.raises(LayerError, match="whiteout of"):
+    with pytest.raises(LayerError, match=re.escape(repr(name))):
         whiteout_target(name)
 
 
@@ -53,12 +55,12 @@ def test_references_get_dockers_default_tag() -> None:
 
 @pytest.mark.parametrize("text", ["", "Debian", "a b", "../x", "a:", ":x", "a//b", "a" * 300])
 def test_other_references_are_refused(text: str) -> None:
-    with pytest.raises(ImageError, match="not valid"):
+    with pytest.raises(ImageReferenceError, match=re.escape(repr(text))):
         named_reference(text)
 
 
 def test_no_image_is_named_like_a_digest() -> None:
     for text in ("sha256:anything", "docker.io/library/sha256", f"a@sha256:{'0' * 64}"):
-        with pytest.raises(ImageError, match=r"ambiguous tag|has a digest"):
+        with pytest.raises(ImageReferenceError):
             named_reference(text)
     assert named_reference("team/sha256:1") == "team/sha256:1"

@@ -62,13 +62,13 @@ def test_one_without_a_name_is_taken_too(store: ImageStore) -> None:
 @pytest.mark.parametrize(
     ("steps", "repositories", "said"),
     [
-        ([step("a", BASE, parent="b")], {}, "lacks 'b'"),
-        ([step("a", BASE, parent="a"), step("b", BASE, parent="a")], {}, "lacks 'a'"),
-        ([step("a", BASE)], {"app": {"1": "c"}}, "lacks 'c'"),
+        ([step("a", BASE, parent="b")], {}, "'b'"),
+        ([step("a", BASE, parent="a"), step("b", BASE, parent="a")], {}, "'a'"),
+        ([step("a", BASE)], {"app": {"1": "c"}}, "'c'"),
         ([step("a", BASE, os="plan9")], {}, "cannot be used on this platform"),
-        ([step("a", BASE[:512])], {}, "cut short"),
-        ([step("a", BASE, container_config={"Cmd": 5})], {}, "malformed"),
-        ([step("a", BASE)], {"app": 5}, "malformed"),
+        ([step("a", BASE[:512])], {}, "tar"),
+        ([step("a", BASE, container_config={"Cmd": 5})], {}, r"`\$\.container_config\.Cmd`"),
+        ([step("a", BASE)], {"app": 5}, r"`\$\[\.\.\.\]`"),
     ],
 )
 def test_what_is_not_whole_is_refused(

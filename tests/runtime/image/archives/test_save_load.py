@@ -205,16 +205,16 @@ def documents(*, config: bytes = b"", tags: list[object] | None = None, layer: b
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        (documents(config=b'{"a":' * 100_000), "malformed"),
-        (documents(config=b'{"os": "\xff"}'), "malformed"),
-        (documents(config=b'{"history": [{"created": 5}], "rootfs": {"diff_ids": []}}'), "malformed"),
+        (documents(config=b'{"a":' * 100_000), "recursion"),
+        (documents(config=b'{"os": "\xff"}'), "UTF-8"),
+        (documents(config=b'{"history": [{"created": 5}], "rootfs": {"diff_ids": []}}'), "created"),
         (
             documents(config=b'{"os": "windows", "rootfs": {"diff_ids": []}}'),
             "cannot be used on this platform",
         ),
         (documents(tags=["app:1", "../x:1"]), "invalid reference format"),
-        (documents(tags=["app:1", 3]), "malformed"),
-        (documents(layer=TOP.rstrip(b"\0")[:-1]), "get the image again"),
+        (documents(tags=["app:1", 3]), "RepoTags"),
+        (documents(layer=TOP.rstrip(b"\0")[:-1]), "layer's tar"),
     ],
 )
 def test_what_cannot_be_taken_whole_is_not_taken_at_all(data: bytes, said: str, other: ImageStore) -> None:

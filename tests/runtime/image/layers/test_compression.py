@@ -55,7 +55,7 @@ def test_joined_streams_are_one() -> None:
 
 @pytest.mark.parametrize("name", ["gzip", "bzip2", "xz"])
 def test_a_stream_cut_short_is_an_error(name: str) -> None:
-    with pytest.raises(LayerError, match="corrupt"):
+    with pytest.raises(LayerError, match=rf"^{name} "):
         plain(io.BytesIO(COMPRESS[name](bytes(range(256)) * 50)[:-20])).read()
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_stream_is_an_error(name: str) -> None:
     data = bytearray(COMPRESS[name](bytes(range(256)) * 50))
     data[len(data) // 2] ^= 0xFF
     data[len(data) // 2 + 1] ^= 0xFF
-    with pytest.raises(LayerError, match="corrupt"):
+    with pytest.raises(LayerError, match=rf"^{name} "):
         plain(io.BytesIO(bytes(data))).read()
 
 
@@ -73,7 +73,7 @@ def test_a_bomb_is_refused_before_it_is_read(name: str) -> None:
     limits = UnpackLimits(ratio_from=1 << 20)
     reader = plain(io.BytesIO(COMPRESS[name](bytes(32 << 20))), limits)
     read = 0
-    with pytest.raises(LayerError, match="refused as a bomb"):
+    with pytest.raises(LayerError, match=rf"^{name} .*\b{limits.max_ratio}\b"):
         while data := reader.read(1 << 16):
             read += len(data)
     assert read < 16 << 20

@@ -128,11 +128,11 @@ def test_a_sparse_file_that_claims_a_petabyte_is_refused(tmp_path: Path) -> None
 def test_zeros_without_end_take_no_space_before_they_are_refused(tmp_path: Path) -> None:
     bomb = zstandard.compress(tar(entry("zeros", data=bytes(300 << 20))))
     limits = UnpackLimits(ratio_from=1 << 20)
-    with pytest.raises(LayerError, match="times its compressed size"):
+    with pytest.raises(LayerError, match=rf"\b{limits.max_ratio}\b"):
         unpack_bytes(bomb, tmp_path / "t", limits)
 
 
-def test_our_own_layer_of_zeros_is_no_bomb(store: ImageStore, tmp_path: Path) -> None:
+def test_our_own_layer_of_zeros_is_not_a_bomb(store: ImageStore, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     with (tmp_path / "in/zeros").open("wb") as file:
         file.truncate(64 << 20)
@@ -159,7 +159,7 @@ def test_an_opaque_mark_that_comes_late_spares_its_own_layer(tmp_path: Path) -> 
     assert (tmp_path / "t/d/new").exists()
 
 
-def test_what_aufs_kept_for_itself_is_no_content(tmp_path: Path) -> None:
+def test_what_aufs_kept_for_itself_is_not_content(tmp_path: Path) -> None:
     unpack_bytes(tar(directory(".wh..wh.plnk"), entry(".wh..wh.plnk/1.2"), entry("a")), tmp_path / "t")
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["a"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import subprocess
 from pathlib import Path
@@ -173,5 +174,5 @@ def test_a_whiteout_and_its_successor_make_an_opaque_directory(tmp_path: Path) -
 
 def test_a_name_that_means_a_whiteout_cannot_be_packed(source: Path) -> None:
     (source / ".wh.x").write_text("")
-    with pytest.raises(ImageError, match="rename it"):
+    with pytest.raises(ImageError, match=re.escape(str(source / ".wh.x"))):
         packed(source)

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -56,12 +57,23 @@ HOSTILE = {
     "impossible time": (entry("x", pax_headers={"mtime": "1e400"}),),
     "name too long": (entry("x" * 300),),
 }
+NAMED = {
+    "through a link, deep": "d/outside",
+    "hard link out": "../outside/secret",
+    "hard link to absolute": "/etc/passwd",
+    "hard link through a link": "d/secret",
+    "whiteout through a link": "d/secret",
+    "opaque through a link": "d/",
+    "impossible time": "timestamp out of range",
+}
+"""What the error names where it is not the last entry."""
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_hostile_layer_is_refused_and_touches_nothing(kind: str, tmp_path: Path, outside: Path) -> None:
     store = ImageStore(tmp_path / "store")
-    with pytest.raises(LayerError, match=r"refused|ENAMETOOLONG|get the image again"):
+    named = NAMED.get(kind, HOSTILE[kind][-1][0].name.rstrip("/"))
+    with pytest.raises(LayerError, match=re.escape(named)):
         store.add_layer(io.BytesIO(tar(*HOSTILE[kind])))
     assert [path.name for path in outside.iterdir()] == [SECRET]
     assert (outside / SECRET).read_text() == "untouched"
@@ -81,13 +93,13 @@ def test_bomb_of_bytes_is_refused_early(tmp_path: Path) -> None:
     plain = tar(entry("zeros", data=bytes(64 << 20)))
     for packed in (gzip.compress(plain), zstandard.compress(plain), plain):
         target = tmp_path / f"t{len(packed)}"
-        with pytest.raises(LayerError, match="bomb"):
+        with pytest.raises(LayerError, match=r"\b1048576\b"):
             unpack_bytes(packed, target, UnpackLimits(max_bytes=1 << 20))
 
 
 def test_bomb_of_entries_is_refused(tmp_path: Path) -> None:
     layer = tar(*(entry(f"f{number}") for number in range(20)))
-    with pytest.raises(LayerError, match="more than 10 entries"):
+    with pytest.raises(LayerError, match=r"\b10\b"):
         unpack_bytes(layer, tmp_path / "t", UnpackLimits(max_entries=10))
 
 
@@ -95,7 +107,7 @@ def test_bomb_in_a_header_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 1 << 33
     data = info.tobuf(tarfile.GNU_FORMAT) + bytes(1 << 16)
-    with pytest.raises(LayerError, match="header of"):
+    with pytest.raises(LayerError, match=rf"\b{1 << 33}\b"):
         unpack_bytes(data, tmp_path / "t")
 
 
@@ -109,7 +121,7 @@ def test_cut_short_anywhere_is_refused(compress, tmp_path: Path) -> None:
             unpack_bytes(whole[: max(length, 0)], target)
 
 
-def test_only_padding_and_end_mark_may_lack_where_a_digest_tells_the_rest(tmp_path: Path) -> None:
+def test_only_padding_and_end_mark_may_lack_where_a_digest_proves_the_rest(tmp_path: Path) -> None:
     whole = tar(directory("d"), entry("d/f", data=b"x" * 700))
     end = 512 + 512 + 700  # of the last file's bytes
     for length in (end, end + 1, 1024 + 1024, len(whole)):
@@ -129,7 +141,7 @@ def digest(data: bytes) -> str:
 
 
 def test_trailing_bytes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LayerError, match="extra bytes"):
+    with pytest.raises(LayerError, match=r"\bgzip\b"):
         unpack_bytes(gzip.compress(tar(entry("x"))) + b"garbage", tmp_path / "t")
 
 
@@ -148,7 +160,7 @@ def test_wrong_digest_is_refused_and_not_kept(tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "store")
     data = tar(entry("x"))
     for claim in ({"digest": "sha256:" + "0" * 64}, {"diff_id": "sha256:" + "0" * 64}):
-        with pytest.raises(LayerError, match="was changed"):
+        with pytest.raises(LayerError, match="sha256:" + "0" * 64):
             store.content.add_stream(io.BytesIO(data), **claim)
     assert not list((tmp_path / "store/layers").iterdir())
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import ssl
 import subprocess
 
@@ -18,6 +19,7 @@ from runtime.image.registry.registry_errors import (
     ConnectionFailedError,
     RedirectRefusedError,
     RegistryAuthError,
+    RegistryDataError,
     RegistryError,
     RegistryNotFoundError,
 )
@@ -133,7 +135,7 @@ def test_a_busy_token_server_is_asked_again(fake, client, store):
         ),
     ],
 )
-def test_what_a_token_server_says_is_told_in_dockers_words(fake, brief, status, body, said):
+def test_what_a_token_server_says_is_reported_in_dockers_words(fake, brief, status, body, said):
     TokenServer(fake, ME)
     fake.on("GET", "/token", lambda handler: send(handler, status, body))
     with pytest.raises(RegistryError) as caught:
@@ -155,7 +157,7 @@ def test_what_a_token_server_says_is_told_in_dockers_words(fake, brief, status, 
 def test_a_token_server_that_gets_no_password(fake, client, store, realm):
     tokens = TokenServer(fake, ME)
     tokens.realm = realm
-    with pytest.raises(RegistryError, match="credentials go to https addresses only"):
+    with pytest.raises(RegistryError, match=re.escape(repr(realm))):
         client.pull(store, fake.name(), credential=ME)
 
 
@@ -166,8 +168,7 @@ def test_a_token_server_that_gets_no_password(fake, client, store, realm):
 def test_a_token_server_that_talks_nonsense(fake, client, store, answer):
     TokenServer(fake, ME)
     fake.on("GET", "/token", lambda handler: send(handler, 200, answer))
-    words = r"the token server's answer is malformed|authorization server did not include a token"
-    with pytest.raises(RegistryError, match=words):
+    with pytest.raises(RegistryDataError):
         client.pull(store, fake.name(), credential=ME)
 
 
@@ -269,7 +270,7 @@ def test_an_authority_is_asked_for_even_on_loopback_once_it_is_there(secure, sto
     assert RegistryClient(RegistryOptions(certs=())).pull(store, secure.name()).new
     (tmp_path / secure.host).mkdir()
     (tmp_path / secure.host / "ca.crt").write_text("nonsense")
-    with pytest.raises(RegistryError, match=r"certificate .*ca\.crt"):
+    with pytest.raises(RegistryError, match=r"ca\.crt"):
         RegistryClient(RegistryOptions(certs=(tmp_path,))).pull(store, secure.name())
 
 
@@ -281,7 +282,7 @@ def test_a_certificate_of_ours(secure, store, authority, tmp_path):
     with pytest.raises(ConnectionFailedError):
         strict(tmp_path).pull(store, secure.name())
     (where / "client.cert").write_bytes((authority / "client.crt").read_bytes())
-    with pytest.raises(RegistryError, match=r"\.key is not beside it"):
+    with pytest.raises(RegistryError, match=r"client\.cert\b.*\.key\b"):
         strict(tmp_path).pull(store, secure.name())
     (where / "client.key").write_bytes((authority / "client.key").read_bytes())
     assert strict(tmp_path).pull(store, secure.name()).new
@@ -289,7 +290,7 @@ def test_a_certificate_of_ours(secure, store, authority, tmp_path):
 
 def test_no_plain_http_but_where_it_is_allowed(fake, store, tmp_path):
     fake.add(make_image([TAR]))
-    with pytest.raises(ConnectionFailedError, match="TLS failed"):
+    with pytest.raises(ConnectionFailedError, match="TLS"):
         strict(tmp_path).pull(store, fake.name())
     assert not fake.seen
     listed = msgspec.structs.replace(strict(tmp_path).options, insecure=(fake.host,))
@@ -300,7 +301,7 @@ def test_no_way_from_tls_to_plain_http(secure, fake, store, client):
     digest = json.loads(secure.manifests["app", "1"][0])["layers"][0]["digest"]
     target = f"{fake.base}/v2/app/blobs/{digest}"
     secure.on("GET", f"/v2/app/blobs/{digest}", lambda one: send(one, 302, b"", {"Location": target}))
-    with pytest.raises(RedirectRefusedError, match="leads from TLS to plain HTTP"):
+    with pytest.raises(RedirectRefusedError, match=re.escape(target)):
         client.pull(store, secure.name())
     assert not fake.seen
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -93,22 +94,22 @@ def test_a_helper_for_one_registry(config, helper):
 def test_a_helper_that_fails_says_no_secret(config, helper):
     helper.write_text("#!/bin/sh\necho secret; exit 3\n")
     write(config, {"credsStore": "test"})
-    with pytest.raises(CredentialsError, match="exit status 3") as caught:
+    with pytest.raises(CredentialsError, match=r"docker-credential-test get: .*\b3\b") as caught:
         credentials.lookup("registry", config)
     assert "secret" not in str(caught.value)
     helper.write_text("#!/bin/sh\necho secret\n")
-    with pytest.raises(CredentialsError, match="docker-credential-test get") as caught:
+    with pytest.raises(CredentialsError, match="docker-credential-test get: ") as caught:
         credentials.lookup("registry", config)
     assert "secret" not in str(caught.value)
     helper.unlink()
-    with pytest.raises(CredentialsError, match="not found in PATH"):
+    with pytest.raises(CredentialsError, match=r"docker-credential-test: .*\bPATH\b"):
         credentials.lookup("registry", config)
 
 
 @pytest.mark.parametrize("name", ["../evil", "a/b", "x;y", "a b"])
 def test_a_helper_is_a_name(config, name):
     write(config, {"credsStore": name})
-    with pytest.raises(CredentialsError, match="credential helper"):
+    with pytest.raises(CredentialsError, match=re.escape(repr(name))):
         credentials.lookup("registry", config)
 
 

@@ -73,7 +73,7 @@ def test_other_bytes_of_the_same_length(served, client, store):
 
 def test_a_tar_that_the_config_does_not_name(fake, client, store):
     fake.add(make_image([TAR], rootfs={"type": "layers", "diff_ids": [digest_of(b"another")]}))
-    refused(client, store, fake, RegistryDataError, "has the digest")
+    refused(client, store, fake, RegistryDataError, digest_of(TAR))
 
 
 OTHER = tar_of({"other": b"y" * 2000})
@@ -111,13 +111,13 @@ def test_a_manifest_that_its_own_header_denies(served, client, store):
     data, media_type = served.manifests["app", "1"]
     headers = {"Content-Type": media_type, "Docker-Content-Digest": digest_of(b"x")}
     served.on("GET", "/v2/app/manifests/1", lambda handler: send(handler, 200, data, headers))
-    refused(client, store, served, RegistryDataError, "has the digest")
+    refused(client, store, served, RegistryDataError, digest_of(data))
 
 
 def test_a_config_that_is_not_the_digest(served, client, store):
     config = json.loads(served.manifests["app", "1"][0])["config"]
-    served.blobs[config["digest"]] = served.blobs[config["digest"]].replace(b"amd64", b"arm64")
-    refused(client, store, served, RegistryDataError, "has the digest")
+    changed = served.blobs[config["digest"]] = served.blobs[config["digest"]].replace(b"amd64", b"arm64")
+    refused(client, store, served, RegistryDataError, digest_of(changed))
 
 
 def test_a_gzip_that_ends_early(fake, client, store):
@@ -126,24 +126,24 @@ def test_a_gzip_that_ends_early(fake, client, store):
     manifest = manifest.replace(digest_of(LAYER).encode(), digest_of(short).encode())
     manifest = manifest.replace(f'"size": {len(LAYER)}'.encode(), f'"size": {len(short)}'.encode())
     fake.add((manifest, media_type, blobs | {digest_of(short): short}))
-    refused(client, store, fake, RegistryDataError, "cut short")
+    refused(client, store, fake, RegistryDataError, digest_of(short))
 
 
 def test_a_body_without_a_length_that_ends_early(served, brief, store):
     on_layer(served, cut(LAYER, len(LAYER) // 2))
-    text = refused(brief, store, served, ConnectionFailedError, "ended after")
-    assert f"of {len(LAYER)} bytes" in text
+    words = rf"\b{len(LAYER) // 2}\D+{len(LAYER)}\b"
+    refused(brief, store, served, ConnectionFailedError, words)
 
 
 @pytest.mark.parametrize("change", [-1, 1, 1 << 40])
 def test_a_length_that_is_not_the_manifests(served, client, store, change):
     on_layer(served, cut(LAYER, len(LAYER), length=len(LAYER) + change))
-    refused(client, store, served, RegistryDataError, "is announced with")
+    refused(client, store, served, RegistryDataError, rf"\b{len(LAYER) + change}\b.*\b{len(LAYER)}\b")
 
 
 def test_more_bytes_than_announced(served, client, store):
     on_layer(served, cut(LAYER + b"more", len(LAYER) + 4))
-    refused(client, store, served, RegistryDataError, "is longer than")
+    refused(client, store, served, RegistryDataError, rf"\b{len(LAYER)}\b")
 
 
 def test_an_answer_to_another_range(fake, client, store):
@@ -158,7 +158,7 @@ def test_an_answer_to_another_range(fake, client, store):
         return send(handler, 206, b"x" * 10, {"Content-Range": f"bytes 5-14/{len(image[2][layer])}"})
 
     fake.on("GET", f"/v2/app/blobs/{layer}", answer)
-    refused(client, store, fake, RegistryDataError, "got others")
+    refused(client, store, fake, RegistryDataError, r"\b100000\b")
 
 
 # ---- too much ----------------------------------------------------------------------------------------------
@@ -170,12 +170,12 @@ def test_a_bomb(fake, client, tmp_path, how):
     bomb = tar_of({"bomb": b"A" * (32 << 20)})
     assert len(compress(bomb, how)) < 200_000
     fake.add(make_image([bomb], how))
-    with pytest.raises(RegistryDataError, match="times its compressed size"):
+    with pytest.raises(RegistryDataError, match=r"\b200\b"):
         client.pull(store, fake.name())
     nothing_left(store)
 
 
-def test_a_sparse_file_is_no_bomb_below_the_limit(fake, client, store):
+def test_a_sparse_file_is_not_a_bomb_below_the_limit(fake, client, store):
     fake.add(make_image([tar_of({"sparse": bytes(32 << 20)})]))
     assert client.pull(store, fake.name()).new
 

@@ -51,7 +51,7 @@ def test_what_the_mirror_cannot_give_comes_from_the_hub(fake, hub, mirrored, sto
     assert mirrored.pull(store, "app:1").digest == digest
 
 
-def test_what_neither_has_is_told_of_the_hub(mirrored, store):
+def test_what_neither_has_is_reported_of_the_hub(mirrored, store):
     with pytest.raises(RegistryNotFoundError, match="manifest for app:1 not found"):
         mirrored.pull(store, "app:1")
 

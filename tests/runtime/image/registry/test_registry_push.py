@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import re
 
 import pytest
 
 from runtime.image.registry.client import RegistryClient
 from runtime.image.registry.credentials import Credential
 from runtime.image.registry.options import RegistryOptions
-from runtime.image.registry.registry_errors import RedirectRefusedError, RegistryError, RegistryNotFoundError
+from runtime.image.registry.registry_errors import RegistryError, RegistryNotFoundError
 from runtime.image.store.image_store import ImageStore
 from tests.runtime.registries import (
     Fake,
@@ -222,7 +223,7 @@ def _upload(handler, location):
 def test_an_upload_to_where_we_do_not_go(fake, client, local, layers, location):
     uploading(fake, location)
     local.create(fake.name(), layers)
-    with pytest.raises((RedirectRefusedError, RegistryError), match=r"refused|no upload location"):
+    with pytest.raises(RegistryError, match=re.escape(fake.host)):
         client.push(local, fake.name())
 
 
@@ -263,7 +264,7 @@ def test_a_registry_that_changes_the_manifest(fake, client, local, layers):
 
     fake.gate = gate
     local.create(fake.name(), layers)
-    with pytest.raises(RegistryError, match="do not trust its copy"):
+    with pytest.raises(RegistryError, match=digest_of(b"other")):
         client.push(local, fake.name())
     assert local.resolve(fake.name()).repo_digests == ()
 
@@ -278,5 +279,5 @@ def test_a_registry_that_takes_nothing(fake, local, layers):
 
     fake.gate = gate
     local.create(fake.name(), layers)
-    with pytest.raises(RegistryError, match="accepts only"):
+    with pytest.raises(RegistryError, match=r"\b1 bytes"):
         RegistryClient(RegistryOptions(attempts=2)).push(local, fake.name())

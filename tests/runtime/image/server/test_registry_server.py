@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -302,7 +303,7 @@ def test_a_manifest_needs_its_blobs(tmp_path):
         (b'{"schemaVersion":2,"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}", OCI_INDEX),
     ],
 )
-def test_what_is_no_manifest_is_refused(data, media_type):
+def test_what_is_not_a_manifest_is_refused(data, media_type):
     with pytest.raises(FaultError) as caught:
         read_manifest(data, media_type)
     assert caught.value.status == 400
@@ -464,7 +465,7 @@ def test_abandoned_uploads_are_given_up(tmp_path):
         os.utime(path, (long_ago, long_ago))
     assert uploads.expire() == 1
     assert [path.name for path in store.uploads.iterdir()] == [young.id]
-    with pytest.raises(FaultError, match="not known"):
+    with pytest.raises(FaultError, match=old.id):
         uploads.get(REPO, old.id)
 
 
@@ -495,7 +496,7 @@ def test_bodies_are_taken_as_they_come(tmp_path):
     with_registry(tmp_path, story)
 
 
-def test_what_can_be_read_has_a_head_and_other_methods_are_told_of(tmp_path):
+def test_what_can_be_read_has_a_head_and_other_methods_are_listed(tmp_path):
     async def story(client, _):
         await client.push_image("one")
         for path in ("/v2/", "/v2/_catalog", f"/v2/{REPO}/tags/list", f"/v2/{REPO}/manifests/one"):
@@ -560,7 +561,7 @@ def test_one_process_a_directory(tmp_path):
 
     with (
         exclusive(tmp_path),
-        pytest.raises(ImageError, match="served by another process"),
+        pytest.raises(ImageError, match=re.escape(str(tmp_path))),
         exclusive(tmp_path),
     ):
         pass

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.image.documents import Execution, ImageConfig
-from runtime.image.errors import ImageError
+from runtime.image.errors import ImageError, ImageNotFoundError
 from runtime.image.layers import store_files
 from runtime.image.layers.tree import tree_digest
 from runtime.image.store.image_store import ImageStore
@@ -92,13 +93,13 @@ def test_verify_finds_a_changed_blob_and_a_changed_layer(store: ImageStore, hash
     before = changed.stat()
     changed.write_text("9")
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(ImageError, match=r"unpacked layer .* was changed"):
+    with pytest.raises(ImageError, match=re.escape(str(image.layer_dirs[0]))):
         store.verify("app")
     blob = store.root / "blobs/sha256" / image.layers[1].digest[7:]
     blob.write_bytes(blob.read_bytes()[:-1] + b"X")
     changed.write_text("1")
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(ImageError, match=r"blob .* was changed"):
+    with pytest.raises(ImageError, match=re.escape(str(blob))):
         store.verify("app")
 
 
@@ -126,7 +127,7 @@ def test_of_a_removed_image_nothing_is_remembered(store: ImageStore) -> None:
 def test_a_leased_image_is_not_removed(store: ImageStore) -> None:
     two_layers(store)
     lease = store.lease(store.resolve("app"))
-    with pytest.raises(ImageError, match="running container"):
+    with pytest.raises(ImageError, match="remove app"):
         store.remove("app")
     lease.close()
     store.remove("app")
@@ -163,16 +164,16 @@ def test_a_damaged_layer_in_use_is_left_alone(store: ImageStore) -> None:
     image = store.resolve("app")
     lease = store.lease(image)
     (image.layer_dirs[0].parent / "layer.json").write_text("{}")
-    with pytest.raises(ImageError, match="damaged and in use"):
+    with pytest.raises(ImageError, match=re.escape(str(image.layer_dirs[0].parent))):
         store.resolve("app")
     lease.close()
     store.verify("app")
 
 
 def test_unknown_names_say_what_to_do(store: ImageStore) -> None:
-    with pytest.raises(ImageError, match="nn images lists what is"):
+    with pytest.raises(ImageNotFoundError, match=r"nothing.*\bnn images\b"):
         store.resolve("nothing")
-    with pytest.raises(ImageError, match="nn images lists what is"):
+    with pytest.raises(ImageNotFoundError, match=r"nothing.*\bnn images\b"):
         store.remove("nothing")
 
 
@@ -180,9 +181,9 @@ def test_a_broken_index_is_an_error_and_stays(store: ImageStore) -> None:
     two_layers(store)
     path = store.root / "index.json"
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(ImageError, match="import again"):
+    with pytest.raises(ImageError, match=re.escape(str(path))):
         store.list()
-    with pytest.raises(ImageError, match="import again"):
+    with pytest.raises(ImageError, match=re.escape(str(path))):
         two_layers(store)
 
 
@@ -192,7 +193,7 @@ def test_a_truncated_document_is_named(store: ImageStore, length: int) -> None:
     blob = store.root / "blobs/sha256" / store.resolve("app").digest[7:]
     blob.chmod(0o644)
     blob.write_bytes(blob.read_bytes()[:length])
-    with pytest.raises(ImageError, match="is corrupt"):
+    with pytest.raises(ImageError, match=re.escape(str(blob))):
         store.resolve("app")
 
 
@@ -261,7 +262,7 @@ def test_a_damaged_image_can_be_removed(store: ImageStore) -> None:
 def test_a_layer_that_is_gone_cannot_be_named(store: ImageStore) -> None:
     layer = store.add_layer(io.BytesIO(BASE))
     store.prune()
-    with pytest.raises(ImageError, match="add it again"):
+    with pytest.raises(ImageError, match=layer.digest):
         store.create("app", [layer])
 
 
