@@ -8,6 +8,7 @@ import msgspec
 
 from runtime.api.views.inspection import ContainerDocument
 from runtime.engine.errors import BadParameterError
+from runtime.engine.service.info import InfoAnswer
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import CreateRequest, HostConfig, UpdateRequest
 
@@ -67,10 +68,10 @@ def inspected(document: ContainerDocument, record: ContainerRecord, version: Ver
     return msgspec.structs.replace(document, network_settings=settings)
 
 
-def information(document: dict[str, Any], version: Version) -> dict[str, Any]:
+def information(document: InfoAnswer, version: Version) -> InfoAnswer:
     """Show security options as bare names, and an execution driver, as before 1.25."""
     if version >= (1, 25):
         return document
-    pairs = [option.split(",") for option in document["SecurityOptions"]]
+    pairs = [option.split(",") for option in document.security_options]
     names = [word.removeprefix("name=") for pair in pairs for word in pair if word.startswith("name=")]
-    return document | {"SecurityOptions": names, "ExecutionDriver": "<not supported>"}
+    return msgspec.structs.replace(document, security_options=names, execution_driver="<not supported>")

@@ -16,7 +16,7 @@ from runtime.api.http.errors import ApiError, ErrorBody
 from runtime.api.http.openapi import document
 from runtime.api.http.routing import Call, Raw, route, routes_of
 from runtime.api.routes import route_modules
-from runtime.api.views.documents import InfoAnswer
+from runtime.engine.service.info import InfoAnswer
 from runtime.engine.service.model.request import Body
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -51,7 +51,7 @@ class Component(Body):
     details: dict[str, str]
 
 
-class Version(Body):
+class Version(Body, kw_only=True):
     """Versions. kernel_version: as `uname -r` prints it."""
 
     platform: PlatformName
@@ -59,13 +59,13 @@ class Version(Body):
     version: str
     api_version: str
     min_api_version: str = msgspec.field(name="MinAPIVersion")
-    git_commit: str
-    go_version: str
-    os: str
+    git_commit: str = ""
+    go_version: str = ""
+    os: str = "linux"
     arch: str
     kernel_version: str
     experimental: bool
-    build_time: str
+    build_time: str = ""
 
 
 @route("GET", "/version", answer=Version)
@@ -96,18 +96,14 @@ def _version(experimental: bool) -> Version:
         version=versions.program(),
         api_version=newest,
         min_api_version=oldest,
-        git_commit="",
-        go_version="",
-        os="linux",
         arch=details["Arch"],
         kernel_version=kernel,
         experimental=experimental,
-        build_time="",
     )
 
 
 @route("GET", "/info", answer=InfoAnswer)
-async def info(call: Call) -> dict[str, Any]:
+async def info(call: Call) -> InfoAnswer:
     """Return facts about the daemon and its host."""
     return information(call.service.info(), call.version)
 

@@ -9,7 +9,7 @@ import logging
 import socket
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,7 +18,7 @@ from runtime.engine.service.containers.containers import Containers
 from runtime.engine.service.containers.parts import Parts
 from runtime.engine.service.host.events import EventBus
 from runtime.engine.service.host.facts import host_facts
-from runtime.engine.service.info import daemon_id, info_document
+from runtime.engine.service.info import InfoAnswer, daemon_id, info_document
 from runtime.engine.service.records.table import ContainerTable
 from runtime.engine.service.rules.settings import DEFAULTS, Settings
 from runtime.spawn import apparmor
@@ -185,7 +185,7 @@ class Service(Parts):
         attributes = {"name": host_facts().hostname, "labels": msgspec.json.encode(settings.labels).decode()}
         self.events.publish("daemon", "reload", daemon_id(self), attributes)
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> InfoAnswer:
         """Return the document of `GET /info`: counts, drivers, the host."""
         return info_document(self)
 

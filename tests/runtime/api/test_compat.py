@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from runtime.api.http.compat import creation, information, update_of
+from runtime.engine.service.info import info_document
 from runtime.engine.service.model.request import CreateRequest, EndpointSettings, HostConfig, UpdateRequest
 from tests.runtime.api.fake_service import ID, record
 from tests.runtime.api.serving import Served, with_api
+from tests.runtime.engine.service.containers.lifecycle_fakes import make_service
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,10 @@ def test_limits_stood_beside_the_hosts_part():
     assert creation(CreateRequest(image="a"), (1, 45)) == CreateRequest(image="a")
 
 
-def test_security_options_were_names_and_there_was_an_execution_driver():
-    document = {"SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"], "ID": "x"}
-    assert information(document, (1, 25)) == document
+def test_security_options_were_names_and_there_was_an_execution_driver(tmp_path: Path):
+    named = ["name=seccomp,profile=builtin", "name=cgroupns"]
+    document = msgspec.structs.replace(info_document(make_service(tmp_path)), security_options=named)
+    assert information(document, (1, 25)) is document
     old = information(document, (1, 24))
-    assert old == {
-        "SecurityOptions": ["seccomp", "cgroupns"],
-        "ExecutionDriver": "<not supported>",
-        "ID": "x",
-    }
+    assert (old.security_options, old.execution_driver) == (["seccomp", "cgroupns"], "<not supported>")
+    assert old.id == document.id

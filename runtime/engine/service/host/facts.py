@@ -65,17 +65,17 @@ def feature_flags(facts: HostFacts) -> dict[str, Any]:
     """Return the flags of `GET /info` for the limits that this host supports."""
     has = facts.controllers.__contains__
     return {
-        "MemoryLimit": has("memory"),
-        "SwapLimit": facts.swap_limit,
-        "CpuCfsPeriod": has("cpu"),
-        "CpuCfsQuota": has("cpu"),
-        "CPUShares": has("cpu"),
-        "CPUSet": has("cpuset"),
-        "PidsLimit": has("pids"),
-        "IPv4Forwarding": forwards(),
-        "BridgeNfIptables": _read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
-        "BridgeNfIp6tables": _read("/proc/sys/net/bridge/bridge-nf-call-ip6tables") == "1",
-        "OomKillDisable": facts.cgroup_version == 1,
+        "memory_limit": has("memory"),
+        "swap_limit": facts.swap_limit,
+        "cpu_cfs_period": has("cpu"),
+        "cpu_cfs_quota": has("cpu"),
+        "cpu_shares": has("cpu"),
+        "cpu_set": has("cpuset"),
+        "pids_limit": has("pids"),
+        "ipv4_forwarding": forwards(),
+        "bridge_nf_iptables": _read("/proc/sys/net/bridge/bridge-nf-call-iptables") == "1",
+        "bridge_nf_ip6tables": _read("/proc/sys/net/bridge/bridge-nf-call-ip6tables") == "1",
+        "oom_kill_disable": facts.cgroup_version == 1,
     }
 
 
