@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from runtime.spawn.durable import replace_file
 from runtime.spawn.errnos import errno_text
 from runtime.volume import copying, mounting
 from runtime.volume.errors import BadVolumeError, VolumeConflictError, VolumeError, VolumeNotFoundError
@@ -255,18 +256,7 @@ class VolumeStore:
 
     def _put(self, volume: Volume) -> None:
         """Replace a volume's document, atomically and durably."""
-        path = self.root / volume.name / _DOCUMENT
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(_encode(volume))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        replace_file(self.root / volume.name / _DOCUMENT, _encode(volume))
         with self._lock:
             self._volumes[volume.name] = volume
 
@@ -294,7 +284,7 @@ def _read(path: Path) -> Volume | None:
         log.error("volume %s keeps its data, but its options and labels are lost: %s", path.name, cause)
         return Volume(name=path.name, created=_text_of(datetime.fromtimestamp(path.stat().st_mtime, UTC)))
     with contextlib.suppress(OSError):
-        (path / _DOCUMENT).unlink(missing_ok=True)
-        (path / _DOCUMENT).with_suffix(".new").unlink(missing_ok=True)
+        for left in path.glob("volume.*"):  # a document, and a write that was cut off
+            left.unlink()
         path.rmdir()
     return None

@@ -30,6 +30,7 @@ from runtime.image.layers.partial_blobs import PartialBlobs, scratch_name
 from runtime.image.layers.pipeline import PieceReader, Readable, read_ahead
 from runtime.image.layers.tree import file_digest, tree_digest
 from runtime.image.layers.unpack import UnpackResult, unpack
+from runtime.spawn.durable import sync_path
 
 _CHUNK = 1 << 20
 
@@ -337,8 +338,8 @@ class LayerStore:
         with self._settling:
             if self._unsettled:
                 self._unsettled = False
-                store_files.sync_directory(self.blobs)
-                store_files.sync_directory(self.layers)
+                sync_path(self.blobs)
+                sync_path(self.layers)
 
     # ---- checks ----------------------------------------------------------------------------------------
 

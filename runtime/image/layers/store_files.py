@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runtime.image.errors import ImageError, errno_advice
+from runtime.spawn.durable import sync_path
 from runtime.spawn.owner import Owner
 
 _EARLY = 4 << 20
@@ -31,15 +32,6 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def sync_directory(path: Path) -> None:
-    """Make renames inside `path` durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def write_atomically(target: Path, data: bytes, scratch: Path) -> None:
     """Write `data` to `target` such that readers, and a crash, see the old content or the new."""
     temporary = scratch / f"file-{next(_numbers)}"
@@ -48,7 +40,7 @@ def write_atomically(target: Path, data: bytes, scratch: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(target)
-    sync_directory(target.parent)
+    sync_path(target.parent)
 
 
 class EarlyWriter:

@@ -25,6 +25,7 @@ from runtime.image.layers import store_files
 from runtime.image.server import identifiers
 from runtime.image.server.faults import FaultError, blob_unknown, manifest_unknown, name_unknown
 from runtime.image.server.manifests import ParsedManifest, read_manifest
+from runtime.spawn.durable import sync_path
 
 _OWN = "_manifests"
 
@@ -67,13 +68,9 @@ class RegistryStore:
         if target.exists():
             content.unlink()
         else:
-            fd = os.open(content, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_path(content)
             content.replace(target)
-            store_files.sync_directory(target.parent)
+            sync_path(target.parent)
         self._write(self._mark(repository, "_blobs", digest), b"")
 
     def mount_blob(self, repository: str, digest: str, source: str) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.network.errors import wrap
+from runtime.spawn.durable import replace_file
 from runtime.spawn.owner import Owner
 
 _OURS = "nn"
@@ -102,9 +103,7 @@ class HostSettings:
             record.users = [user for user in record.users if _is_alive(user)]
             yield record
             if record.users:
-                temporary = path.with_suffix(".new")
-                temporary.write_bytes(msgspec.json.encode(record))
-                temporary.replace(path)
+                replace_file(path, msgspec.json.encode(record), sync=False)
             else:
                 _restore(record.changes)
                 path.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from runtime.engine.errors import EngineError
 from runtime.engine.service.model.record import ContainerRecord, State
 from runtime.engine.service.model.request import EndpointSettings
 from runtime.image.errors import errno_advice
+from runtime.spawn.durable import replace_file, sync_path
 
 _RECORD, _STATE = "record.json", "state.json"
 _GONE = ".gone-"
@@ -77,18 +78,18 @@ class Store:
         directory = self.root / record.id
         try:
             directory.mkdir(mode=0o710)
-            _put(directory / _RECORD, _fixed(record), sync=sync)
+            replace_file(directory / _RECORD, _fixed(record), sync=sync)
         except OSError as error:
             _remove(directory)
             raise EngineError(f"create container {record.id}: {errno_advice(error)}") from error
         if sync:
-            _sync(self.root)
+            sync_path(self.root)
         return directory
 
     def save(self, record: ContainerRecord) -> None:
         """Replace what was asked, synced; the state is left as it is. Raises EngineError."""
         try:
-            _put(self.root / record.id / _RECORD, _fixed(record), sync=True)
+            replace_file(self.root / record.id / _RECORD, _fixed(record), sync=True)
         except OSError as error:
             raise EngineError(f"keep record of container {record.id}: {errno_advice(error)}") from error
 
@@ -96,7 +97,7 @@ class Store:
         """Replace state and networks. A failure is logged and returns False: try again."""
         document = _encode(_Changing(state=record.state, networks=record.networks))
         try:
-            _put(self.root / record.id / _STATE, document, sync=False)
+            replace_file(self.root / record.id / _STATE, document, sync=False)
         except OSError as error:
             log.warning("keep state of container %s: %s", record.id, errno_advice(error))
             return False
@@ -106,12 +107,8 @@ class Store:
         """Make the last saved state survive a power cut. Nothing to do for a container that is gone."""
         directory = self.root / container_id
         try:
-            fd = os.open(directory / _STATE, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            _sync(directory)
+            sync_path(directory / _STATE)
+            sync_path(directory)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -160,35 +157,6 @@ def _read(directory: Path) -> ContainerRecord:
         log.warning("state of container %s cannot be read, so it is as created: %s", record.id, error)
         return record
     return msgspec.structs.replace(record, state=changing.state, networks=changing.networks)
-
-
-def _put(target: Path, data: bytes, *, sync: bool) -> None:
-    """Replace a file atomically; a failure leaves nothing behind."""
-    temporary = f"{target}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(fd, left) :]
-            if sync:
-                os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.replace(temporary, target)  # noqa: PTH105 - on the start path
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    if sync:
-        _sync(target.parent)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _remove(path: Path) -> None:

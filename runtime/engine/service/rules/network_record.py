@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from runtime.docker_syntax import booleans
 from runtime.engine.errors import EngineError
 from runtime.engine.service.model.request import Body
 from runtime.network.model import NetworkSpec
+from runtime.spawn.durable import replace_file
 from runtime.spawn.errnos import errno_text
 
 log = logging.getLogger(__name__)
@@ -216,19 +216,8 @@ class NetworkStore:
 
     def save(self, record: NetworkRecord) -> None:
         """Save a network, synced. Raises EngineError."""
-        path = self.root / f"{record.id}.json"
-        temporary = path.with_suffix(".new")
         try:
-            with temporary.open("wb") as file:
-                file.write(msgspec.json.encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            directory = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            replace_file(self.root / f"{record.id}.json", msgspec.json.encode(record))
         except OSError as error:
             raise EngineError(
                 f"keep network {record.name}: {errno_text(error)}; free space below {self.root}"

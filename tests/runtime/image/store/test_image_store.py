@@ -12,7 +12,7 @@ import pytest
 
 from runtime.image.documents import Execution, ImageConfig
 from runtime.image.errors import ImageError, ImageNotFoundError
-from runtime.image.layers import store_files
+from runtime.image.layers import layer_store, store_files
 from runtime.image.layers.tree import tree_digest
 from runtime.image.store.image_store import ImageStore
 from tests.paths import REPOSITORY
@@ -278,7 +278,8 @@ def test_content_is_durable_before_the_list_that_names_it(
     store: ImageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(store_files, "sync_directory", synced.append)
+    for module in (store_files, layer_store):
+        monkeypatch.setattr(module, "sync_path", synced.append)
     store.create("app", [io.BytesIO(BASE)])
     assert synced == [store.root / "blobs/sha256", store.root / "layers", store.root]
     store.create("again", [io.BytesIO(BASE)])  # who put it there may not have come so far

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.engine.service.records import store, table
+from runtime.spawn import durable
 from tests.runtime.engine.service.containers.lifecycle_fakes import (
     create,
     open_service,
@@ -60,7 +61,7 @@ async def test_a_state_that_a_full_disk_has_no_room_for_is_kept_later(
     service = await open_service(tmp_path)
     made = await create(service, "web")
     monkeypatch.setattr(table, "_SAVE_AGAIN_S", 0)
-    put, refused = store._put, []
+    put, refused = durable.replace_file, []
 
     def full(target: Path, data: bytes, *, sync: bool) -> None:
         if len(refused) < 3:
@@ -68,7 +69,7 @@ async def test_a_state_that_a_full_disk_has_no_room_for_is_kept_later(
             raise OSError(errno.ENOSPC, "No space left on device")
         put(target, data, sync=sync)
 
-    monkeypatch.setattr(store, "_put", full)
+    monkeypatch.setattr(store, "replace_file", full)
     await service.containers.start("web")
     path = tmp_path / "containers" / made / "state.json"
     await settle(path.exists)
@@ -80,13 +81,13 @@ async def test_a_state_that_a_full_disk_has_no_room_for_is_kept_later(
 
 def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     target = tmp_path / "state.json"
-    store._put(target, b"old", sync=False)
+    durable.replace_file(target, b"old", sync=False)
 
     def full(fd: int, data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store.os, "write", full)
+    monkeypatch.setattr(durable.os, "write", full)
     with pytest.raises(OSError, match="No space"):
-        store._put(target, b"new", sync=False)
+        durable.replace_file(target, b"new", sync=False)
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
     assert target.read_bytes() == b"old"
