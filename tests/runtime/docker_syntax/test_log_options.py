@@ -38,7 +38,7 @@ def test_what_cannot_be_used_is_refused_in_dockerds_words(driver: str, options: 
 
 @pytest.mark.parametrize("name", ["labels-regex", "env-regex"])
 def test_a_pattern_is_compiled_before_a_container_is_made(name: str):
-    with pytest.raises(MalformedError, match=f"log opt {name}: '\\(' is not a regular expression"):
+    with pytest.raises(MalformedError, match=rf"\b{name}: '\('"):
         parse("json-file", {name: "("})
 
 

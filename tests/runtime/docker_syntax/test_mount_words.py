@@ -39,7 +39,7 @@ def test_options_override_dockers_own(text: str, options: tuple[str, ...]):
 def test_what_the_kernel_would_not_take_is_refused(text: str):
     with pytest.raises(MalformedError) as caught:
         mounts.tmpfs_options(f"ro,{text}")
-    assert str(caught.value) == f"invalid tmpfs option ['{text}']; see tmpfs(5)"
+    assert str(caught.value).startswith(f"invalid tmpfs option ['{text}']")
 
 
 @given(st.text("sizemod=uidgr_n,xwk%0123456789", max_size=20))

@@ -414,7 +414,7 @@ with own_host():
         while True:
             contexts.append(Nft())
     except NetworkError as error:
-        assert "files are open in this process" in str(error), error
+        assert "1024" in str(error), error
 print("done")
 """
 
@@ -444,13 +444,13 @@ def test_an_address_is_good_again_as_soon_as_it_is_free(networks: BridgeNetworks
 def test_a_failed_attach_leaves_nothing(networks: BridgeNetworks) -> None:
     before = links()
     one = Box(networks, "one")
-    with pytest.raises(NetworkError, match="is not up"):
+    with pytest.raises(NetworkError, match="9" * 12):
         one.plug(
             endpoint(ONE, 2), endpoint(TWO, 2, "eth1", network="9" * 64), ports=(Port(host=0, container=1),)
         )
     one.namespace.close()
     eventually(links, before)
-    with pytest.raises(NetworkError, match="make bridge up0"):
+    with pytest.raises(NetworkError, match="up0: EEXIST"):
         networks.up(msgspec.structs.replace(TWO, id="5" * 64, link="up0"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 import pytest
@@ -56,7 +57,7 @@ def test_ipv6_subnets_are_unique_local_and_apart() -> None:
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0", "10.0.0.1/24", "x/8", "10.0.0.0/33", ""])
-def test_what_is_no_subnet_is_refused(text: str) -> None:
+def test_what_is_not_a_subnet_is_refused(text: str) -> None:
     with pytest.raises(IpamError, match="invalid subnet"):
         parse_subnet(text)
 
@@ -69,10 +70,10 @@ def test_overlapping_pools_are_refused_in_dockers_words() -> None:
 @pytest.mark.parametrize("subnet", ["192.0.2.0/24", "127.0.0.0/8", "0.0.0.0/0", "fd00::/64"])
 def test_a_subnet_does_not_take_the_hosts_own_addresses(subnet: str) -> None:
     own = [ip_address(text) for text in ("127.0.0.1", "192.0.2.2", "fd00::2")]
-    with pytest.raises(PoolOverlapError, match=f"subnet {subnet} overlaps with the host's own address"):
+    with pytest.raises(PoolOverlapError, match=re.escape(subnet)):
         check_foreign(ip_network(subnet), own)
     check_foreign(ip_network("192.0.3.0/24"), own)
-    with pytest.raises(IpamError, match="invalid subnet 224"):
+    with pytest.raises(IpamError, match=r"224\.1\.0\.0/16"):
         check_foreign(ip_network("224.1.0.0/16"), [])
 
 

@@ -42,7 +42,7 @@ def test_loopback_servers_are_no_use_inside() -> None:
     assert for_containers(ResolvConf(("127.0.0.1",))).servers == ("8.8.8.8", "8.8.4.4")
 
 
-def test_choices_replace_and_a_dot_is_no_search() -> None:
+def test_choices_replace_and_a_dot_disables_the_search() -> None:
     base = ResolvConf(("1.1.1.1",), ("a",), ("x",))
     assert with_overrides(base, (), (), ()) == base
     assert with_overrides(base, ("2.2.2.2",), ("b",), ("y",)) == ResolvConf(("2.2.2.2",), ("b",), ("y",))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import msgspec
 import pytest
 
@@ -90,8 +92,8 @@ def test_a_read_only_root_comes_after_all_that_is_made_in_it():
 @pytest.mark.parametrize(
     ("linux", "message"),
     [
-        ({"sysctl": (("kernel.panic", "1"),)}, "sysctl kernel.panic"),
-        ({"sysctl": (("net.x", "1"),), "namespaces": namespaces_of(("mount",))}, "set it on the host"),
+        ({"sysctl": (("kernel.panic", "1"),)}, r"sysctl kernel\.panic"),
+        ({"sysctl": (("net.x", "1"),), "namespaces": namespaces_of(("mount",))}, r"sysctl net\.x"),
     ],
 )
 def test_a_parameter_of_the_hosts_is_refused(linux, message):
@@ -102,7 +104,7 @@ def test_a_parameter_of_the_hosts_is_refused(linux, message):
 @pytest.mark.parametrize("path", ["/proc", "/proc/cpuinfo", "/./sys/", "/a/../b", "/dev/.."])
 def test_a_mount_that_would_hide_a_mask_is_refused(path):
     mounts = (*defaults.MOUNTS, Mount(destination=path, type="tmpfs"))
-    with pytest.raises(PlanError, match=f"mount on {path}"):
+    with pytest.raises(PlanError, match=f" {re.escape(path)}: "):
         steps(msgspec.structs.replace(spec(), mounts=mounts))
 
 

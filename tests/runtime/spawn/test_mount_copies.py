@@ -49,7 +49,7 @@ def nested(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("shallow", "below"), [(False, False), (True, True)])
-def test_read_only_reaches_what_is_mounted_below_unless_told(
+def test_read_only_reaches_what_is_mounted_below_unless_asked_otherwise(
     nested: Path, shallow: bool, below: bool
 ) -> None:
     tree = clone_mount(str(nested), MOUNT_ATTR_RDONLY, shallow=shallow)

@@ -110,5 +110,5 @@ def test_unknown_calls_and_machines():
 
 def test_too_long_a_filter_is_refused():
     verdicts = {n: (Rule(n, (Condition(0, "eq", n),)), Rule(EPERM)) for n in range(900)}
-    with pytest.raises(bpf.FilterError, match="the kernel takes 4096"):
+    with pytest.raises(bpf.FilterError, match=r"\b4096\b"):
         bpf.compile_filter({"x86_64": SyscallTable(verdicts, default=EPERM, newer=ENOSYS)})

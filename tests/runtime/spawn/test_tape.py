@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import select
 import struct
 import threading
@@ -52,7 +53,7 @@ def test_a_death_inside_a_step_names_it():
     pid = tape.add("who am I", "getpid")
     tape.add("shoot myself", "kill", pid, 9)
     tape.add("execve", "execve", "/bin/true", pointers(["true"]), pointers([]))
-    with pytest.raises(StepKilledError, match=r"^shoot myself: the process died in this step"):
+    with pytest.raises(StepKilledError, match=r"^shoot myself: "):
         spawn(tape, {})
 
 
@@ -93,7 +94,7 @@ def test_a_tape_is_a_template_that_many_threads_fill_in():
 def test_slots_must_fit(slots):
     tape = Tape()
     tape.add("go", "chdir", Slot("path"))
-    with pytest.raises(TypeError, match="the tape wants"):
+    with pytest.raises(TypeError, match=re.escape(str(sorted(slots)))):
         tape.walk(slots)
 
 
@@ -122,8 +123,8 @@ def test_a_failed_walk_closes_what_it_opened(tmp_path):
 
 
 @pytest.mark.parametrize("buffer", [bytearray(), bytearray(63), bytearray(64)])
-def test_what_is_no_tape_is_refused(buffer):
-    with pytest.raises(ValueError, match="not a tape"):
+def test_what_is_not_a_tape_is_refused(buffer):
+    with pytest.raises(ValueError, match=r"\btape\b"):
         _tape.walk(buffer)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 import select
 import signal
 import subprocess
@@ -92,7 +93,7 @@ def test_memory_limit_kills_and_is_counted(manager: CgroupManager) -> None:
     group.remove()
 
 
-def test_a_memory_that_runs_out_is_told_while_others_live_on(manager: CgroupManager) -> None:
+def test_running_out_of_memory_is_reported_while_others_live_on(manager: CgroupManager) -> None:
     group = manager.create("told", Limits(memory_max=16 << 20, swap_max=0))
     joined, go = os.pipe(), os.pipe()
 
@@ -272,17 +273,17 @@ def test_a_failed_create_leaves_nothing(manager: CgroupManager) -> None:
 
 def test_a_taken_or_impossible_id_says_so(manager: CgroupManager) -> None:
     group = manager.create("twice")
-    with pytest.raises(CgroupError, match="choose another id"):
+    with pytest.raises(CgroupError, match="twice: EEXIST"):
         manager.create("twice")
     group.remove()
-    with pytest.raises(CgroupError, match="an id is letters"):
+    with pytest.raises(CgroupError, match=r"'\.\./etc'"):
         manager.create("../etc")
 
 
 def test_swap_alone_cannot_be_limited_on_v1(manager: CgroupManager) -> None:
     if "memory" not in manager.layout.v1:
         pytest.skip("v2 can")
-    with pytest.raises(CgroupError, match="set memory_max"):
+    with pytest.raises(CgroupError, match="memory_max"):
         manager.create("swap", Limits(swap_max=0))
 
 
@@ -349,7 +350,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_parent_outside_is_refused() -> None:
-    with pytest.raises(CgroupError, match=r"write the path without `\.\.`"):
+    with pytest.raises(CgroupError, match=re.escape("a/../../b")):
         CgroupManager(PREFIX, parent="a/../../b")
 
 
