@@ -66,7 +66,7 @@ def test_refutations_of_the_host_against_itself_are_counted_by_role_and_claim() 
     assert (everything.supported.k, everything.supported.n) == (1, 3)
 
 
-def test_what_was_not_measured_is_no_row() -> None:
+def test_what_was_not_measured_is_not_a_row() -> None:
     one = entry(verdict("cpu.integer", "not measured"), verdict("cpu.float", "supported"))
 
     assert series.summarise([one], PRIMARY).again[1].supported.n == 1
@@ -175,7 +175,7 @@ def test_complete_runs_are_not_repeated_and_a_broken_one_ends_the_series(
         return [sys.executable, "-c", "raise SystemExit(1)"]
 
     monkeypatch.setattr(series, "command", broken)
-    with pytest.raises(SystemExit, match="run-02: the run ended with status 1"):
+    with pytest.raises(SystemExit, match=r"/run-02: .*\b1\b"):
         series.run_all(tmp_path, OPTIONS)
     assert [path.name for path in asked] == ["run-02"]
 

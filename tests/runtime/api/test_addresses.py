@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import stat
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_an_address_is_read(text: str, tls: bool, shown: str, local: bool):
     "text", ["", "/run/x.sock", "unix://relative", "http://a", "tcp://a:many", "tcp://a:99999"]
 )
 def test_another_form_is_refused_with_those_that_are_known(text: str):
-    with pytest.raises(BadParameterError, match=r"write unix:///PATH"):
+    with pytest.raises(BadParameterError, match="unix:///PATH"):
         parse_address(text)
 
 
@@ -48,7 +49,7 @@ def options(*flags: str) -> DaemonOptions:
 
 
 def test_tcp_that_others_reach_needs_certificates_or_a_flag_that_says_what_it_means():
-    with pytest.raises(BadParameterError, match="anyone who reaches this port is root"):
+    with pytest.raises(BadParameterError, match=PLAIN):
         options("--host", "tcp://0.0.0.0:1")
     assert options("--host", "tcp://0.0.0.0:1", PLAIN).tls is None
     with pytest.raises(BadParameterError, match="--tlscert"):
@@ -60,14 +61,15 @@ def test_a_socket_that_nobody_has_is_replaced_and_one_in_use_is_not(tmp_path: Pa
     address = Address(kind="unix", path=str(path))
     (first,) = listen(address)
     assert stat.S_IMODE(path.stat().st_mode) == 0o660
-    with pytest.raises(EngineError, match="another daemon answers there"):
+    with pytest.raises(EngineError, match=re.escape(str(path))):
         listen(address)
+    assert stat.S_ISSOCK(path.stat().st_mode)
     first.close()
     (second,) = listen(address)
     second.close()
     path.unlink()
     path.write_text("mine")
-    with pytest.raises(EngineError, match="not a socket"):
+    with pytest.raises(EngineError, match=re.escape(str(path))):
         listen(address)
     assert path.read_text() == "mine"
 
@@ -75,7 +77,7 @@ def test_a_socket_that_nobody_has_is_replaced_and_one_in_use_is_not(tmp_path: Pa
 def test_a_port_in_use_is_named(tmp_path: Path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(EngineError, match=rf"listen on tcp://127.0.0.1:{port}: .*give another --host"):
+        with pytest.raises(EngineError, match=rf"tcp://127\.0\.0\.1:{port}: .*--host"):
             listen(Address(kind="tcp", host="127.0.0.1", port=port))
     with pytest.raises(EngineError, match="--group nobody-has-this"):
         listen(Address(kind="unix", path=str(tmp_path / "s")), group="nobody-has-this")
@@ -83,7 +85,7 @@ def test_a_port_in_use_is_named(tmp_path: Path):
 
 
 def test_a_root_has_one_daemon_whose_process_is_named(tmp_path: Path):
-    taken = rf"process id {os.getpid()} uses it"
+    taken = rf"\b{os.getpid()}\b.*--root"
     with only_one(tmp_path), pytest.raises(EngineError, match=taken), only_one(tmp_path):
         pass
     with only_one(tmp_path):

@@ -10,7 +10,7 @@ from tests.runtime.api.fake_service import ID
 from tests.runtime.api.serving import Served, with_api
 
 
-def test_every_answer_tells_the_version_and_the_system(tmp_path: Path):
+def test_every_answer_names_the_version_and_the_system(tmp_path: Path):
     async def body(api: Served) -> None:
         for asked in ("HEAD /_ping", "GET /_ping", "GET /nowhere", "GET /events?until=1"):
             client = await api.connect()
@@ -108,7 +108,7 @@ def test_not_modified_has_no_body_and_the_connection_stays(tmp_path: Path):
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc",
     ],
 )
-def test_what_is_no_http_is_told_so_and_the_daemon_lives(tmp_path: Path, sent: bytes):
+def test_what_is_not_http_is_refused_and_the_daemon_lives(tmp_path: Path, sent: bytes):
     async def body(api: Served) -> None:
         client = await api.connect()
         await client.send(sent)

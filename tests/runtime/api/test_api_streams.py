@@ -185,7 +185,7 @@ def test_events_come_as_they_happen(tmp_path: Path):
     with_api(tmp_path, body)
 
 
-def test_exec_tells_in_its_stream_why_it_could_not_start(tmp_path: Path):
+def test_exec_reports_in_its_stream_why_it_could_not_start(tmp_path: Path):
     async def body(api: Served) -> None:
         api.service.execs.fails = True
         client = await api.connect()

@@ -90,7 +90,7 @@ def test_steps_run_in_containers_of_the_image_before_them(client: Client, tmp_pa
     assert "Using cache" not in build(client, tmp_path, dockerfile, "--no-cache", "--target", "made")
 
 
-def test_a_failed_step_tells_its_status(client: Client, tmp_path: Path) -> None:
+def test_a_failed_step_reports_its_status(client: Client, tmp_path: Path) -> None:
     said = build(client, tmp_path, "FROM busybox\nRUN exit 42\n", "-t", "never", status=42)
     assert "The command '/bin/sh -c exit 42' returned a non-zero code: 42" in said
     assert "No such image" in client.refused("image", "inspect", "never")
@@ -289,7 +289,7 @@ def test_an_id_goes_to_a_file_and_names_to_the_image(client: Client, tmp_path: P
     assert not (tmp_path / "id").exists()
 
 
-def test_a_quiet_build_tells_all_when_it_fails(client: Client, tmp_path: Path) -> None:
+def test_a_quiet_build_prints_all_when_it_fails(client: Client, tmp_path: Path) -> None:
     where = context(tmp_path / "c", "FROM busybox\nRUN seq 1 200000\nRUN echo why; exit 3\n")
     done = client.run("build", "-q", "--no-cache", "--force-rm", "--network", "none", where)
     assert (done.returncode, done.stdout) == (3, b"")
@@ -310,7 +310,7 @@ def test_a_quiet_build_tells_all_when_it_fails(client: Client, tmp_path: Path) -
         (("-f", "Other"), 1, "ambiguous Dockerfile source"),
     ],
 )
-def test_a_wrong_flag_is_told_before_anything_is_built(
+def test_a_wrong_flag_is_reported_before_anything_is_built(
     client: Client, flags: tuple[str, ...], status: int, said: str
 ) -> None:
     done = client.run("build", *flags, "-", stdin=b"FROM busybox\n")

@@ -98,7 +98,7 @@ def test_the_working_directory_is_there_before_the_first_start(client: Client, t
     assert client("start", "-a", "box") == "alpha"
 
 
-def test_a_working_directory_that_cannot_be_is_no_hindrance_to_a_look(client: Client, tree: Path):
+def test_a_look_needs_no_working_directory(client: Client, tree: Path):
     client("create", "--name", "box", "--network", "none", "-w", "/etc/passwd/x", "busybox", "true")
     client("cp", "box:/etc/passwd", tree / "got")
     assert (tree / "got").read_text().startswith("root:")
@@ -161,7 +161,7 @@ def test_what_a_run_has_mounted_is_seen_after_it_and_its_place_before(client: Cl
     assert "hosts" not in client("diff", "box")
 
 
-def test_what_is_not_there_or_no_directory_is_told(client: Client, tree: Path):
+def test_what_is_not_there_or_not_a_directory_is_reported(client: Client, tree: Path):
     client("create", "--name", "box", "--network", "none", "busybox", "true")
     assert "Could not find the file /none in container box" in client.refused("cp", "box:/none", tree)
     assert "Could not find the file /none in container box" in client.refused("cp", tree / "a", "box:/none/x")

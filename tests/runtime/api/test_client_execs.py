@@ -102,7 +102,7 @@ def test_top_takes_the_options_of_ps(client: Client):
     assert client.refused("top", "box", "-o", "nonsense")
 
 
-def test_stats_tell_once_and_again_and_again(client: Client):
+def test_stats_print_once_and_again_and_again(client: Client):
     client.detached("--name", "box", "--memory", "64m", "busybox", "sh", "-c", "while :; do :; done")
     row = json.loads(client("stats", "--no-stream", "--format", "json", "box"))
     assert (row["Name"], row["PIDs"]) == ("box", "1")

@@ -89,7 +89,7 @@ def test_the_list_has_its_columns_filters_and_forms(client: Client, tmp_path: Pa
     assert "No such image" in client.refused("images", "-f", "since=nothing")
 
 
-def test_a_name_moves_and_what_is_no_name_is_refused(client: Client, tmp_path: Path) -> None:
+def test_a_name_moves_and_what_is_not_a_name_is_refused(client: Client, tmp_path: Path) -> None:
     one = build(client, tmp_path, "FROM busybox\nLABEL a=1\n", "-t", "moving")
     client("tag", BUSYBOX, "moving")
     assert inspect(client, "moving")["Id"] == inspect(client, BUSYBOX)["Id"]
@@ -100,7 +100,7 @@ def test_a_name_moves_and_what_is_no_name_is_refused(client: Client, tmp_path: P
     assert "No such image: nothing:latest" in client.refused("tag", "nothing", "a")
 
 
-def test_a_history_tells_each_step(client: Client, tmp_path: Path) -> None:
+def test_a_history_lists_each_step(client: Client, tmp_path: Path) -> None:
     build(client, tmp_path, "FROM busybox\nCOPY f /\nENV A=1\nRUN echo x > /x\n", "-t", "told", f="12345")
     template = "{{.CreatedBy}}|{{.Size}}"
     rows = client("history", "--no-trunc", "--format", template, "told").splitlines()
@@ -117,7 +117,7 @@ def test_a_history_tells_each_step(client: Client, tmp_path: Path) -> None:
 # ---- commit ---------------------------------------------------------------------------------------------
 
 
-def test_a_commit_says_what_it_is_told_to(client: Client) -> None:
+def test_a_commit_records_what_was_asked(client: Client) -> None:
     changes = ["CMD echo $A", "ENV A=b", "EXPOSE 80 90/udp", "LABEL x=y z='a b'", "USER 5", "WORKDIR /w/../v",
                "VOLUME /data", "ONBUILD RUN true", "STOPSIGNAL SIGINT", "ENTRYPOINT [\"/bin/sh\", \"-c\"]",
                "HEALTHCHECK --interval=3s CMD true"]  # fmt: skip
@@ -334,7 +334,7 @@ def test_the_disk_is_shared_out(client: Client, tmp_path: Path) -> None:
     assert inspect(client, "sized")["Size"] == inspect(client, BUSYBOX)["Size"] + 1000
 
 
-def test_events_tell_what_becomes_of_images(client: Client, tmp_path: Path) -> None:
+def test_events_show_what_becomes_of_images(client: Client, tmp_path: Path) -> None:
     client("tag", BUSYBOX, "told:1")
     start = client("system", "info", "--format", "{{.SystemTime}}").strip()
     made = build(client, tmp_path / "c", "FROM busybox\nLABEL a=b\n", "-t", "told:2")

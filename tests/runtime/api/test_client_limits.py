@@ -106,7 +106,7 @@ def test_processes_and_memory_have_their_limit(client: Client):
     client("rm", "fat")
 
 
-def test_a_memory_that_runs_out_is_told_while_the_container_runs_on(client: Client):
+def test_running_out_of_memory_is_reported_while_the_container_runs_on(client: Client):
     fat = "tail -c 64m /dev/zero > /dev/null; exec sleep 600"
     id_ = client.detached("--name", "fat", "-m", "16m", "--memory-swap", "16m", "busybox", "sh", "-c", fat)
     words = ("--since", "0", "-f", f"container={id_}", "-f", "event=oom", "-f", "event=die")

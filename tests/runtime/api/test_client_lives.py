@@ -46,7 +46,7 @@ def test_stop_asks_first_and_kills_then(client: Client):
     assert client("stop", "asked") == "asked\n", "to stop what stands is no error"
 
 
-def test_start_runs_it_again_and_tells_its_status(client: Client):
+def test_start_runs_it_again_and_returns_its_status(client: Client):
     client(
         "create", *NONE, "--name", "again", "busybox", "sh", "-c", "echo x >> /file; wc -l < /file; exit 4"
     )
@@ -59,7 +59,7 @@ def test_start_runs_it_again_and_tells_its_status(client: Client):
     assert "No such container" in client.refused("start", "none")
 
 
-def test_wait_waits_and_tells_each(client: Client):
+def test_wait_waits_and_prints_each(client: Client):
     for number in (1, 2):
         detached(client, "--name", f"w{number}", "busybox", "sh", "-c", f"sleep 0.{number}; exit {number}")
     assert client("wait", "w1", "w2") == "1\n2\n"
@@ -107,7 +107,7 @@ def test_always_means_until_somebody_stops_it(client: Client):
     assert state(client, "aa", "{{.HostConfig.RestartPolicy.Name}}") == "no"
 
 
-def test_health_is_looked_at_and_told(client: Client):
+def test_health_is_probed_and_reported(client: Client):
     flags = ("--health-cmd", "test -e /well", "--health-interval", "100ms", "--health-retries", "1")
     detached(client, "--name", "hh", *flags, "busybox", "sleep", "600")
     eventually(lambda: state(client, "hh", "{{.State.Health.Status}}"), "unhealthy")
@@ -142,7 +142,7 @@ def test_limits_hold_and_change(client: Client):
     client("rm", "-f", "ll")
 
 
-def test_who_takes_too_much_memory_is_killed_and_that_is_told(client: Client):
+def test_a_program_that_takes_too_much_memory_is_killed_and_that_is_reported(client: Client):
     flags = ("-m", "16m", "--memory-swap", "16m", "--name", "fat")
     script = "x=x; while :; do x=$x$x; done"
     assert client.run("run", *NONE, *flags, "busybox", "sh", "-c", script).returncode == 137
@@ -192,7 +192,7 @@ def test_a_log_turns_over_and_none_keeps_nothing(client: Client):
     assert "not support" in client.refused("logs", "mute")
 
 
-def test_events_tell_a_life_in_order_and_by_filter(client: Client):
+def test_events_show_a_life_in_order_and_by_filter(client: Client):
     since = f"{time.time():.9f}"
     id_ = detached(client, "--name", "ee", "-l", "kind=test", "busybox", "sleep", "600")
     client("exec", "ee", "true")

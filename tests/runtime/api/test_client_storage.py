@@ -85,7 +85,7 @@ def test_binds_are_the_hosts_own(client: Client, tmp_path: Path):
     assert sh(client, "cat /m/in; touch /m/z || echo no", "--mount", read) == "host\nno\n"
 
 
-def test_a_bind_propagates_as_it_is_told(client: Client, tmp_path: Path):
+def test_a_bind_propagates_as_asked(client: Client, tmp_path: Path):
     flags = ("-v", f"{tmp_path}:/m:rslave", "--name", "slave")
     subprocess.run(["mount", "--bind", tmp_path, tmp_path], check=True)
     subprocess.run(["mount", "--make-shared", tmp_path], check=True)
@@ -100,7 +100,7 @@ def test_a_bind_propagates_as_it_is_told(client: Client, tmp_path: Path):
         subprocess.run(["umount", "-R", tmp_path], check=True)
 
 
-def test_a_read_only_bind_is_so_below_unless_told(client: Client, tmp_path: Path):
+def test_a_read_only_bind_is_read_only_below_unless_asked_otherwise(client: Client, tmp_path: Path):
     (tmp_path / "sub").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "none", tmp_path / "sub"], check=True)
     try:
@@ -263,7 +263,7 @@ def test_diff_and_export_show_what_changed(client: Client, tmp_path: Path):
     assert "etc/group" not in names
 
 
-def test_sizes_are_told(client: Client):
+def test_sizes_are_shown(client: Client):
     client("run", *NONE, "--name", "grown", "busybox", "dd", "if=/dev/zero", "of=/x", "bs=1M", "count=3")
     (found,) = json.loads(client("inspect", "-s", "grown"))
     assert 3 << 20 <= found["SizeRw"] < 4 << 20

@@ -205,7 +205,7 @@ def test_without_input_a_program_reads_none(client: Client):
     )
 
 
-def test_a_run_passes_no_signals_on_when_told_so(client: Client):
+def test_a_run_passes_no_signals_on_when_asked_not_to(client: Client):
     script = "trap 'echo got' TERM; while :; do echo up; sleep 0.05; done"
     words = ("run", "--sig-proxy=false", "--name", "box", "--network", "none", "busybox", "sh", "-c", script)
     with client.start(*words, stdin=subprocess.DEVNULL) as process:
@@ -216,7 +216,7 @@ def test_a_run_passes_no_signals_on_when_told_so(client: Client):
 
 
 @pytest.mark.parametrize("words", [(), ("--sig-proxy=false",)])
-def test_signals_go_to_the_program_unless_told_not_to(client: Client, words: tuple[str, ...]):
+def test_signals_go_to_the_program_unless_asked_not_to(client: Client, words: tuple[str, ...]):
     script = "trap 'echo got; exit 42' TERM; while :; do echo up; sleep 0.05; done"
     client.detached("--name", "box", "busybox", "sh", "-c", script)
     with client.start("attach", *words, "box") as process:

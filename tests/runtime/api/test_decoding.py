@@ -91,7 +91,7 @@ def test_a_wrong_body_is_refused_in_dockers_words(data: bytes, media: str, messa
         (b'{"image": "a"} {}', "unexpected content after JSON"),
     ],
 )
-def test_what_is_no_json_is_refused_in_the_words_of_go(data: bytes, message: str):
+def test_what_is_not_json_is_refused_in_the_words_of_go(data: bytes, message: str):
     with pytest.raises(BadParameterError) as raised:
         decode_body(data, CreateRequest, JSON)
     assert str(raised.value) == message

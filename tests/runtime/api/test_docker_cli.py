@@ -44,7 +44,7 @@ def test_the_exit_status_is_the_programs(daemon: Daemon, command: list[str], sta
     assert daemon.docker_run("run", "--rm", "busybox", *command).returncode == status
 
 
-def test_a_missing_image_and_a_taken_name_are_told_in_dockers_words(daemon: Daemon):
+def test_a_missing_image_and_a_taken_name_are_reported_in_dockers_words(daemon: Daemon):
     said = daemon.docker("create", "--pull", "never", "missing", check=False)
     assert said == "Error response from daemon: No such image: missing:latest\n"
     name = run_detached(daemon, "--name", "twice", "busybox", "sleep", "60")
@@ -97,7 +97,7 @@ def test_pause_kill_restart_rename_update_and_top(daemon: Daemon):
     daemon.docker("rm", "second")
 
 
-def test_stats_and_df_tell_of_it(daemon: Daemon):
+def test_stats_and_df_show_it(daemon: Daemon):
     run_detached(daemon, "--name", "busy", "busybox", "sleep", "60")
     row = json.loads(daemon.docker("stats", "--no-stream", "--format", "json", "busy"))
     assert row["Name"] == "busy"

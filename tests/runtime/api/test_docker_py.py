@@ -33,7 +33,7 @@ def test_a_run_returns_its_output(client: docker.DockerClient):
     assert (raised.value.exit_status, raised.value.stderr) == (3, b"no\n")
 
 
-def test_a_container_lives_and_tells(client: docker.DockerClient):
+def test_a_container_runs_and_its_log_is_read(client: docker.DockerClient):
     container = client.containers.run("busybox", "sleep 60", detach=True, name="long", labels={"a": "b"})
     assert container.status in ("created", "running")
     container.reload()

@@ -129,6 +129,6 @@ def test_the_head_of_a_quiet_loads_answer_says_that_it_is_done(daemon: Daemon):
     daemon.docker("rmi", "kept")
 
 
-def test_the_daemon_tells_of_itself_as_described(daemon: Daemon):
+def test_the_daemon_describes_itself_as_documented(daemon: Daemon):
     for asked in ("info", "version"):
         check("get", f"/{asked}", lines(daemon, f"GET /{asked}"))

@@ -46,7 +46,7 @@ def test_containers_are_reached_again_after_a_flush() -> None:
         run("nft", "flush", "ruleset")  # its end is no error, see Daemon.stop()
 
 
-def test_what_docker_is_told_of_the_host_is_true() -> None:
+def test_what_docker_shows_of_the_host_is_true() -> None:
     with own_host(), running_daemon() as daemon:
         told = json.loads(daemon.docker("info", "--format", "{{json .}}"))
         assert told["IPv4Forwarding"] is True

@@ -106,7 +106,7 @@ def test_a_lie_in_the_head_or_the_framing_is_refused(tmp_path: Path, sent: str):
     ],
     ids=range(13),
 )
-def test_a_body_that_is_none_is_refused(tmp_path: Path, data: bytes, media: str, status: int):
+def test_what_is_not_a_body_is_refused(tmp_path: Path, data: bytes, media: str, status: int):
     async def body(api: Served) -> None:
         found, _, answer = await api.ask("POST", "/containers/create", data, Content_Type=media)
         assert found == status, answer
@@ -161,7 +161,7 @@ def test_a_request_that_is_whole_may_take_its_time(tmp_path: Path, monkeypatch: 
     with_api(tmp_path, body)
 
 
-def test_what_is_nested_without_end_is_no_setting_of_a_build():
+def test_a_build_setting_nested_without_end_is_refused():
     nested = b'{"x":' + b"[" * 100_000
     assert build._credentials(base64.b64encode(nested).decode()) == {}
     with pytest.raises(BadParameterError, match="invalid query: ulimits"):

@@ -92,7 +92,7 @@ def told(daemon: Daemon) -> Iterator[tuple[int, list[str]]]:
         yield found["State"]["Pid"], sorted(one["IPAddress"] for one in endpoints)
 
 
-def test_what_is_told_of_networks_is_what_there_is() -> None:
+def test_what_is_shown_of_networks_is_what_there_is() -> None:
     statuses: Counter[int] = Counter()
     over = threading.Event()
     with running_daemon(checked=False) as daemon:

@@ -39,7 +39,7 @@ def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_second_daemon_on_the_same_root_is_refused_and_told_of_the_first(own: Daemon):
+def test_a_second_daemon_on_the_same_root_is_refused_and_the_first_is_named(own: Daemon):
     said = nnd("--root", str(own.root), "--host", f"unix://{own.socket}2")
     assert said.returncode == 1
     assert f"the nnd with process id {own.pid} uses it" in said.stderr
@@ -54,7 +54,7 @@ def test_a_second_daemon_on_the_same_root_is_refused_and_told_of_the_first(own: 
     assert own.docker("ps", "-q") == ""
 
 
-def test_a_signal_stops_it_with_its_containers_and_tells_who_waits(own: Daemon):
+def test_a_signal_stops_it_with_its_containers_and_answers_who_waits(own: Daemon):
     command = ("run", "--stop-timeout", "1", "busybox", "sleep", "60")
     client = own.docker_start(*command, stdin=subprocess.DEVNULL)
     while own.docker("ps", "-q") == "":
@@ -95,7 +95,7 @@ def test_after_kill_9_containers_run_on_and_are_taken_up_again(own: Daemon):
     own.docker("rm", "on")
 
 
-def test_with_live_restore_containers_outlive_a_stop_and_experimental_is_told_to_clients():
+def test_with_live_restore_containers_outlive_a_stop_and_experimental_is_shown_to_clients():
     with running_daemon("--live-restore", "--experimental", checked=False) as daemon:
         assert daemon.docker("version", "--format", "{{.Server.Experimental}}") == "true\n"
         made = daemon.docker(
@@ -138,7 +138,7 @@ def test_tls_lets_in_who_has_a_certificate_and_input_may_end_first(tmp_path: Pat
         assert daemon.docker_run("-H", f"tcp://localhost:{port}", "ps").returncode != 0
 
 
-def test_systemd_is_told_and_a_process_id_is_written(tmp_path: Path):
+def test_systemd_is_notified_and_a_process_id_is_written(tmp_path: Path):
     base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(base / "notify"))
@@ -159,7 +159,7 @@ def test_systemd_is_told_and_a_process_id_is_written(tmp_path: Path):
             shutil.rmtree(base)
 
 
-def test_wrong_use_is_told_in_one_line():
+def test_wrong_use_is_reported_in_one_line():
     for flags, word in (
         (["--host", "tcp://0.0.0.0:1"], "--tlsverify"),
         (["--host", "nonsense"], "unix:///PATH"),

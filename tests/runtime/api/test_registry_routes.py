@@ -48,7 +48,7 @@ def ask(tmp_path):
     return ask
 
 
-def test_a_pull_tells_docker_lines_and_what_it_moved(ask, fake):
+def test_a_pull_prints_docker_lines_and_what_it_moved(ask, fake):
     status, lines = ask("POST", f"/images/create?fromImage={fake.host}/app&tag=1")
     assert status == 200
     assert lines[0] == {"status": "Pulling from app", "id": "1"}

@@ -139,7 +139,7 @@ def test_a_client_without_our_certificate_gets_nothing(certificates: Path, name:
     asyncio.run(run())
 
 
-def test_what_is_no_tls_is_closed(certificates: Path):
+def test_what_is_not_tls_is_closed(certificates: Path):
     async def run() -> None:
         async with serving_tls(certificates) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -85,7 +85,7 @@ def test_a_client_of_each_version_is_served(speaking: Daemon, version: str, tmp_
         ("1.23", f"client version 1.23 is too old. Minimum supported API version is {text(OLDEST)}"),
     ],
 )
-def test_a_client_of_no_such_version_is_told_so(speaking: Daemon, version: str, words: str):
+def test_a_client_of_an_unknown_version_is_refused(speaking: Daemon, version: str, words: str):
     speaking.environment["DOCKER_API_VERSION"] = version
     assert words in speaking.docker("ps", check=False)
 

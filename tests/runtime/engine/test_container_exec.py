@@ -81,9 +81,7 @@ def test_it_has_a_terminal_of_the_containers(container):
 
 
 def test_a_program_that_is_not_there(container):
-    with pytest.raises(
-        EngineError, match=r'^exec nope in \w+: exec: "nope": executable file not found in \$PATH$'
-    ):
+    with pytest.raises(EngineError, match=r': exec: "nope": executable file not found in \$PATH$'):
         container.exec(["nope"])
 
 
@@ -103,7 +101,7 @@ def test_the_end_of_the_container_ends_it(container):
     container.kill()
     assert container.wait() == 137
     assert process.wait() == 137
-    with pytest.raises(ContainerStateError, match="has ended"):
+    with pytest.raises(ContainerStateError):
         container.exec(["true"])
 
 

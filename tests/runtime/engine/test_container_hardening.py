@@ -31,7 +31,7 @@ def outside(tmp_path: Path) -> Path:
 def test_a_symlink_in_the_place_of_a_kernel_file_system_is_refused(run, rootfs, layer, name, target):
     """CVE-2019-16884, CVE-2019-19921, CVE-2023-27561, CVE-2026-41579."""
     (layer / name).symlink_to(target)
-    with pytest.raises(EngineError, match=f"open /{name} beneath the root: ELOOP"):
+    with pytest.raises(EngineError, match=rf" /{name} .*: ELOOP"):
         run("true", layers=(str(rootfs), str(layer)))
 
 
@@ -41,7 +41,7 @@ def test_a_working_directory_outside_is_refused(run, rootfs, layer, cwd):
     (layer / "escape").symlink_to("/proc/self/fd/7")
     held = os.open("/", os.O_RDONLY)
     try:
-        with pytest.raises(EngineError, match=r"beneath the root: (ELOOP|ENOENT)"):
+        with pytest.raises(EngineError, match=r" /(proc|escape)\b.*: (ELOOP|ENOENT)"):
             run("pwd", layers=(str(rootfs), str(layer)), cwd=cwd)
     finally:
         os.close(held)
@@ -66,7 +66,7 @@ def test_a_mount_target_that_is_a_symlink_stays_inside(run, rootfs, layer, outsi
     try:
         run("true", layers=(str(rootfs), str(layer)), mounts=(volume,))
     except EngineError as error:
-        assert "beneath the root" in str(error)
+        assert "/data" in str(error)
     assert list(outside.iterdir()) == []
     assert str(outside.parent) not in Path("/proc/mounts").read_text()
 

@@ -132,14 +132,15 @@ def test_the_image_is_not_changed(make, rootfs):
 
 @pytest.mark.parametrize("act", ["wait", "stop", "kill", "stats", "pause"])
 def test_what_needs_a_running_container_says_so(make, act):
-    with pytest.raises(ContainerStateError, match=r"not started|no cgroup"):
-        getattr(make("true"), act)()
+    container = make("true")
+    with pytest.raises(ContainerStateError, match=container.id):
+        getattr(container, act)()
 
 
 def test_a_container_starts_once(make):
     container = make("true")
     container.start()
-    with pytest.raises(ContainerStateError, match="create another one"):
+    with pytest.raises(ContainerStateError, match=container.id):
         container.start()
 
 
@@ -154,8 +155,8 @@ def test_a_failed_start_leaves_nothing(make, engine):
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"argv": ()}, "no argv given"),
-        ({"argv": ("x",), "layers": ()}, "no image, layers or rootfs given"),
+        ({"argv": ()}, r"\bargv\b"),
+        ({"argv": ("x",), "layers": ()}, r"\brootfs\b"),
         ({"argv": ("x",), "user": "nobody-here"}, "no matching entries in passwd file"),
     ],
 )

@@ -43,7 +43,7 @@ def test_read_only_mounts_and_root(run, volume):
     assert not (volume / "new").exists()
 
 
-def test_a_new_mount_propagates_as_it_is_told(run):
+def test_a_new_mount_propagates_as_asked(run):
     for word, wanted in (("shared", "1"), ("private", "0")):
         mount = Mount(destination="/t", type="tmpfs", source="tmpfs", options=("nodev", word))
         assert run("grep -c ' /t .* shared:' /proc/self/mountinfo", mounts=(mount,))[1] == wanted
@@ -111,14 +111,14 @@ def test_devices(run):
 @pytest.mark.parametrize(
     ("mount", "error", "message"),
     [
-        (bind("/no/such/source", "/data"), EngineError, "mount source /no/such/source"),
-        (bind("/tmp", "/proc"), PlanError, "nothing may be mounted over /proc"),
-        (bind("/tmp", "//proc/sys/"), PlanError, "nothing may be mounted over /proc"),
-        (bind("/tmp", "/x/../proc"), PlanError, r"without `\.\.`"),
-        (tmpfs("/sys/firmware"), PlanError, "nothing may be mounted over /proc or /sys"),
+        (bind("/no/such/source", "/data"), EngineError, "/no/such/source: "),
+        (bind("/tmp", "/proc"), PlanError, " /proc: "),
+        (bind("/tmp", "//proc/sys/"), PlanError, " //proc/sys/: "),
+        (bind("/tmp", "/x/../proc"), PlanError, r" /x/\.\./proc: "),
+        (tmpfs("/sys/firmware"), PlanError, " /sys/firmware: "),
         (bind("/etc/passwd", "/etc"), EngineError, r"mount on /etc: .*directory onto a file \(or vice-versa"),
         (bind("/etc", "/etc/passwd"), EngineError, "Are you trying to mount a directory onto a file"),
-        (Mount(destination="/x", type="nosuchfs"), EngineError, "mount nosuchfs on /x: ENODEV"),
+        (Mount(destination="/x", type="nosuchfs"), EngineError, "nosuchfs .*/x: ENODEV"),
     ],
 )
 def test_a_mount_that_is_refused(run, mount, error, message):

@@ -68,7 +68,7 @@ def test_an_execs_working_directory_outside_is_refused(start, rootfs, tmp_path, 
     """CVE-2024-21626."""
     (tmp_path / "escape").symlink_to("/proc/self/fd/7")
     container = start(layers=(str(rootfs), str(tmp_path)))
-    with pytest.raises(EngineError, match=r"beneath the root: (ELOOP|ENOENT)"):
+    with pytest.raises(EngineError, match=r" /(proc|escape)\b.*: (ELOOP|ENOENT)"):
         container.exec(["pwd"], cwd=cwd)
 
 
@@ -132,7 +132,7 @@ def test_what_a_kept_layer_makes_of_proc_is_refused(start, rootfs, tmp_path):
     home = tmp_path / "home"
     (home / "u").mkdir(parents=True)
     (home / "u/proc").symlink_to("/tmp")
-    with pytest.raises(EngineError, match="open /proc beneath the root: ELOOP"):
+    with pytest.raises(EngineError, match=r" /proc .*: ELOOP"):
         start("true", home=str(home))
     assert [path.name for path in (home / "u").iterdir()] == ["proc"]
 
@@ -150,7 +150,7 @@ def test_a_shared_dev_shm_that_is_a_link_is_refused(start):
     """Another container's /dev is that container's to change."""
     first = start(privileged=True)
     assert execute(first, "umount /dev/shm && rmdir /dev/shm && ln -s / /dev/shm")[0] == 0
-    with pytest.raises(EngineError, match="open its /dev/shm: ELOOP"):
+    with pytest.raises(EngineError, match=r"/dev/shm: ELOOP"):
         start(joined={"ipc": first})
 
 

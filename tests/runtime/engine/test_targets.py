@@ -57,7 +57,7 @@ def test_a_file_behind_a_link_that_leads_nowhere_is_made_where_it_points_to(
 
 
 @pytest.mark.parametrize("etc", ["link", "file"])
-def test_what_is_no_directory_is_left_alone(directories: Directories, tmp_path: Path, etc: str):
+def test_what_is_not_a_directory_is_left_alone(directories: Directories, tmp_path: Path, etc: str):
     (tmp_path / "image").mkdir()
     if etc == "link":
         (tmp_path / "image/etc").symlink_to(tmp_path)

@@ -74,7 +74,7 @@ def test_published_forms():
     assert ports.published(["[::1]:8080:80"]) == {"80/tcp": [{"HostIp": "::1", "HostPort": "8080"}]}
     assert ports.published(["127.0.0.1::80"]) == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
     assert ports.published(["8000-8010:80"]) == {"80/tcp": [{"HostIp": "", "HostPort": "8000-8010"}]}
-    with pytest.raises(CliError, match="brackets"):
+    with pytest.raises(CliError, match="::1:80:80"):
         ports.published(["::1:80:80"])
 
 

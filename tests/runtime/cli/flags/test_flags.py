@@ -52,7 +52,7 @@ def test_any_words_are_read_or_refused_in_words(words: list[str]):
         options = parse_flags("run", RUN, words, program=True)
     except CliError as error:
         assert error.status == 125
-        assert "see 'nn run --help'" in str(error)
+        assert "nn run --help" in str(error)
     except HelpAskedError:
         assert any(word.startswith("-") for word in words)
     else:
@@ -82,11 +82,11 @@ def test_flags_may_follow_words_where_no_program_is_named():
         (["--nope", "i"], "unknown flag: --nope"),
         (["-Z", "i"], "unknown flag: -Z"),
         (["--name"], "flag needs an argument: --name"),
-        (["--cpu-shares", "many", "i"], "--cpu-shares takes a whole number, not many"),
-        (["--cpu-shares", "+-5", "i"], "--cpu-shares takes a whole number"),
-        (["--cpu-shares", "²", "i"], "--cpu-shares takes a whole number"),
-        (["--rm=yes", "i"], "--rm takes true or false, not yes"),
-        (["--rm=perhaps", "i"], "--rm takes true or false, not perhaps"),
+        (["--cpu-shares", "many", "i"], r"--cpu-shares .*\bmany\b"),
+        (["--cpu-shares", "+-5", "i"], r"--cpu-shares .*\+-5"),
+        (["--cpu-shares", "²", "i"], "--cpu-shares .*²"),
+        (["--rm=yes", "i"], r"--rm .*\byes\b"),
+        (["--rm=perhaps", "i"], r"--rm .*\bperhaps\b"),
     ],
 )
 def test_wrong_flags_are_named(words: list[str], said: str):
@@ -97,10 +97,10 @@ def test_wrong_flags_are_named(words: list[str], said: str):
 @pytest.mark.parametrize(
     ("usage", "count", "said"),
     [
-        ("A", 0, "takes 1 arg"),
-        ("A...", 0, "at least 1"),
-        ("[A]", 2, "at most 1"),
-        ("A [B[:C]]", 3, "at most 2"),
+        ("A", 0, r"\b1 .*\b0\b"),
+        ("A...", 0, r"least 1 .*\b0\b"),
+        ("[A]", 2, r"most 1 .*\b2\b"),
+        ("A [B[:C]]", 3, r"most 2 .*\b3\b"),
     ],
 )
 def test_the_number_of_words_is_checked(usage: str, count: int, said: str):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -130,33 +131,32 @@ def test_a_duration_is_written_as_go_writes_it(ns: int, text: str):
 
 @pytest.mark.parametrize("template", ["{{.Volumes}}", "{{.State.Health.Status}}", "{{.Config.Nope}}"])
 def test_of_documents_it_refuses_what_has_no_such_field(template: str):
-    with pytest.raises(CliError, match="there is no field"):
+    with pytest.raises(CliError, match=rf": .*\.{template[2:-2].rpartition('.')[2]}\b"):
         Template(template, go_zero_values.field).render(INSPECTED)
 
 
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{{.Nope}}", r"there is no field \.Nope, but .*\.Name"),
-        ("{{.Name.Deeper}}", r"no field \.Deeper"),
-        ("{{nope .Name}}", "function 'nope' is not known"),
-        ("{{.Name", "not closed"),
-        ("{{if .Name}}x", "an end is missing"),
-        ("x{{end}}", "end without if"),
-        ("{{(.Name}}", r"a \) is missing"),
-        ("{{.Name | }}", "a value is missing"),
-        ("{{$x}}", "not defined"),
-        ("{{.Name 1}}", "takes no arguments"),
-        ("{{range .Name}}{{end}}", "range needs a list"),
-        ('{{template "x"}}', "template is not known here"),
-        ("{{lt .Name 1}}", "not supported"),
-        ("{{@}}", "cannot be read"),
+        ("{{.Nope}}", r"\.Nope\b.*\.Name"),
+        ("{{.Name.Deeper}}", r"\.Deeper\b"),
+        ("{{nope .Name}}", "'nope'"),
+        ("{{.Name", "}}"),
+        ("{{if .Name}}x", r"\bend\b"),
+        ("x{{end}}", r"\bend\b"),
+        ("{{(.Name}}", r"\)"),
+        ("{{.Name | }}", r"\bvalue\b"),
+        ("{{$x}}", r"\$x"),
+        ("{{.Name 1}}", r"\barguments\b"),
+        ("{{range .Name}}{{end}}", r"\brange\b.*\blist\b"),
+        ('{{template "x"}}', r"\btemplate\b"),
+        ("{{lt .Name 1}}", "'<'"),
+        ("{{@}}", "'@'"),
     ],
 )
-def test_what_it_cannot_do_is_told_with_the_template(template: str, said: str):
-    with pytest.raises(CliError, match=said) as caught:
+def test_what_it_cannot_do_is_reported_with_the_template(template: str, said: str):
+    with pytest.raises(CliError, match=f"--format {re.escape(repr(template))}: .*{said}"):
         Template(template).render(DATA)
-    assert "--format" in str(caught.value)
 
 
 @given(st.text(max_size=40))

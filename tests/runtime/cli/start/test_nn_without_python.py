@@ -94,7 +94,7 @@ def test_output_goes_where_it_belongs_and_the_status_is_the_programs(alone: Path
         (end(0, "lost"), (125, b"", b"nn: lost\n")),
     ],
 )
-def test_the_end_is_told(alone: Path, daemon: PlayedDaemon, last: bytes, done: Done):
+def test_the_end_is_reported(alone: Path, daemon: PlayedDaemon, last: bytes, done: Done):
     daemon.run(lambda request: request.sock.sendall(last))
     for client in (alone, None):
         assert run(client, daemon, "run", "--rm", "img") == done
@@ -292,7 +292,7 @@ def test_a_context_in_use_is_pythons(alone: Path, daemon: PlayedDaemon, tmp_path
     assert b"start /nonexistent" in run(alone, daemon, "run", "--rm", "img", **more)[2]
 
 
-def test_a_refusal_is_told_by_python(whole: Path, daemon: PlayedDaemon):
+def test_a_refusal_is_reported_by_python(whole: Path, daemon: PlayedDaemon):
     daemon.play["POST /nn/run"] = lambda request: request.reply('{"message":"no such network: n"}', 404)
     words = ("run", "--rm", "--network", "n", "img")
     assert run(whole, daemon, *words) == run(None, daemon, *words) == (125, b"", b"nn: no such network: n\n")

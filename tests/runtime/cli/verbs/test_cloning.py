@@ -141,7 +141,7 @@ def test_a_reference_and_a_directory_of_it_are_built(url: str, fragment: str, fi
 
 
 @pytest.mark.parametrize("directory", ["Dockerfile", "nope", "loop", "out", "../../../../etc"])
-def test_what_is_no_directory_of_the_repository_is_refused(url: str, directory: str):
+def test_what_is_not_a_directory_of_the_repository_is_refused(url: str, directory: str):
     with (
         pytest.raises(CliError, match="error setting git context, not a directory"),
         cloning.cloned(f"{url}#:{directory}"),
@@ -189,7 +189,7 @@ def test_a_dockerignore_that_leads_out_is_refused(url: str, work: Path, bare: Pa
     (work / "sub/.dockerignore").symlink_to("/etc/passwd")
     publish(work, bare, "rules")
     git(work, "reset", "-q", "--hard", "start")
-    with pytest.raises(CliError, match=r"sub/\.dockerignore leads out"), cloning.cloned(f"{url}#rules"):
+    with pytest.raises(CliError, match=r"sub/\.dockerignore"), cloning.cloned(f"{url}#rules"):
         pass
 
 
@@ -197,7 +197,7 @@ def test_a_dockerignore_that_leads_out_is_refused(url: str, work: Path, bare: Pa
 def test_a_dockerfile_outside_of_it_is_not_read(url: str, file: str):
     with (
         cloning.cloned(url) as root,
-        pytest.raises(CliError, match=r"within the build context|no Dockerfile"),
+        pytest.raises(CliError, match="Dockerfile"),
     ):
         build_context.from_repository(root, file)
 

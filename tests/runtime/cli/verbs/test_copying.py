@@ -180,7 +180,7 @@ def test_what_is_named_as_being_in_itself_has_to_be_there(box: Box, here: Path):
     assert not box.put and not (here / "new").exists()
 
 
-def test_it_says_nothing_to_what_is_no_terminal(box: Box, here: Path):
+def test_it_says_nothing_to_what_is_not_a_terminal(box: Box, here: Path):
     box.modes["/x"] = 0o644
     box.tar = tar(("x", b"1"))
     for words, said in (((), b""), (("-q",), b""), (("--quiet=false",), b"Successfully copied 10.24kB to ")):
@@ -213,7 +213,7 @@ def test_a_link_at_the_target_is_followed_and_stays(box: Box, here: Path):
     assert [(here / name).read_text() for name in ("dir/d/a", "made/a")] == ["2", "2"]
 
 
-def test_a_link_that_leads_to_itself_is_no_target(box: Box, here: Path):
+def test_a_link_that_leads_to_itself_is_not_a_target(box: Box, here: Path):
     box.modes["/x"] = 0o644
     box.tar = tar(("x", b"1"))
     (here / "self").symlink_to("self")

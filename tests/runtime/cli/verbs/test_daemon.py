@@ -294,7 +294,7 @@ def test_networks_and_volumes(nn: Nn):
     assert nn("volume", "rm", "data") == "data\n"
 
 
-def test_the_daemon_tells_of_itself(nn: Nn, daemon: Daemon):
+def test_the_daemon_describes_itself(nn: Nn, daemon: Daemon):
     assert nn("version", "-f", "{{.Server.ApiVersion}}").startswith("1.")
     assert nn("info", "-f", "{{.DockerRootDir}}") == f"{daemon.root}\n"
     assert nn("system", "df", "--format", "{{.Type}}").splitlines()[0] == "Images"

@@ -135,7 +135,7 @@ def test_filters_that_cannot_be_read_are_not_left_aside(
     monkeypatch.setattr("posix.environ", {b"DOCKER_CONFIG": configured(broken).encode()})
     options = CommandLine()
     options.add("force", "true")
-    with pytest.raises(CliError, match=f"read {tmp_path}/docker/config.json: .*; correct it"):
+    with pytest.raises(CliError, match=f"{tmp_path}/docker/config.json: "):
         pruning.containers(None, options)  # type: ignore[arg-type]
 
 

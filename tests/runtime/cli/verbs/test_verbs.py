@@ -241,6 +241,6 @@ def test_shells_complete(tmp_path: Path, shell: str):
     assert done.stdout == "create\n", done.stderr
 
 
-def test_a_verb_that_is_none_is_named():
+def test_an_unknown_verb_is_named():
     with pytest.raises(CliError, match="nn --help"):
         index.split(["frobnicate"])

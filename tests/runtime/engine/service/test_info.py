@@ -14,7 +14,7 @@ from tests.waiting import in_loop
 
 
 @in_loop
-async def test_registries_are_told_as_docker_tells_them(tmp_path: Path) -> None:
+async def test_registries_are_listed_as_docker_lists_them(tmp_path: Path) -> None:
     service = make_service(tmp_path)
     service.insecure = ("10.0.0.0/8", "plain.example:5000", "near.example")
     service.mirrors = ("near.example", "mirror.example")

@@ -71,7 +71,7 @@ async def killed(client: Client, name: str) -> None:
 @pytest.mark.parametrize("init", [False, True])
 @pytest.mark.parametrize("life", ["thread", "thread-stops", "leader-execs", "zombies"])
 @in_loop
-async def test_an_end_is_told(root, hostile, life, init):
+async def test_an_end_is_reported(root, hostile, life, init):
     async with connected(root, hostile) as client:
         async with asyncio.timeout(_BOUND_S):
             if life == "zombies":
@@ -138,12 +138,12 @@ async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile)
     root, program = tmp_path / "root", Path(hostile[-1], PROGRAM[1:])
     with dead_filesystem(program, tmp_path / "over" / "dead") as server:
         spawner = None
-        with pytest.raises(EngineError, match="stuck in the kernel"):
+        with pytest.raises(EngineError, match="kernel"):
             async with connected(root, hostile, kill=True) as client:
                 spawner = client.spawner.pid
                 name = await stick(client, tmp_path, server)
                 began = time.monotonic()
-                with pytest.raises(EngineError, match="stuck in the kernel"):
+                with pytest.raises(EngineError, match="kernel"):
                     await client.spawner.release(name)
                 assert (await client.run("true"))[0].code == 0
         assert time.monotonic() - began < _BOUND_S
@@ -159,14 +159,14 @@ async def test_what_is_stuck_in_the_kernel_holds_up_no_answer(tmp_path, hostile)
 
 @pytest.mark.slow
 @in_loop
-async def test_what_was_stuck_is_freed_when_it_is_no_more(tmp_path, hostile):
+async def test_what_was_stuck_is_freed_when_it_is_gone(tmp_path, hostile):
     program = Path(hostile[-1], PROGRAM[1:])
     async with connected(tmp_path / "root", hostile, kill=True) as client:
         await client.run("true")
         before = await settled(client.spawner.pid)
         with dead_filesystem(program, tmp_path / "over" / "dead") as server:
             name = await stick(client, tmp_path, server)
-            with pytest.raises(EngineError, match="stuck in the kernel"):
+            with pytest.raises(EngineError, match="kernel"):
                 await client.spawner.release(name)
         await client.ended(name)
         await settled(client.spawner.pid, before)

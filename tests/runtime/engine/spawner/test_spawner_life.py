@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 from runtime.engine import Limits, bind
-from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
+from runtime.engine.errors import (
+    BadParameterError,
+    ConflictError,
+    EngineError,
+    NotFoundError,
+    StartFailedError,
+)
 from runtime.engine.spawner.protocol import Exec
 from tests.runtime.engine.spawner.spawner_client import (
     connected,
@@ -78,7 +84,7 @@ async def test_a_terminal_has_its_size_from_the_first_moment(root, layers):
 async def test_without_a_terminal_nothing_is_resized(root, layers):
     async with connected(root, layers) as client:
         name, _, fds = await client.start("sleep", "1000")
-        with pytest.raises(ConflictError, match="no terminal"):
+        with pytest.raises(ConflictError, match=r"\bterminal\b"):
             await client.spawner.resize(name, 1, 1)
         await client.spawner.release(name)
         assert [await read_all(fd) for fd in fds] == ["", ""]
@@ -113,9 +119,9 @@ async def test_an_exec_ends_with_its_container(root, layers):
     async with connected(root, layers) as client:
         name, _, _ = await client.start("sleep", "1000")
         await client.spawner.exec(Exec(id=name, exec_id="e", argv=("sleep", "1000")))
-        with pytest.raises(ConflictError, match="was started before"):
+        with pytest.raises(ConflictError, match=r"\be\b"):
             await client.spawner.exec(Exec(id=name, exec_id="e", argv=("true",)))
-        with pytest.raises(ConflictError, match="is running"):
+        with pytest.raises(ConflictError, match=r"\be\b"):
             await client.spawner.release(name, "e")
         await client.spawner.signal(name, signal.SIGKILL)
         assert (await client.ended(name)).code == 137
@@ -157,8 +163,8 @@ async def test_what_cannot_be_executed_leaves_nothing(root, layers, argv, code, 
     ("config", "message"),
     [
         ({"user": "nobody-here"}, "unable to find user nobody-here: no matching entries in passwd file"),
-        ({"caps": ("CAP_NONSENSE",)}, "no capability is called"),
-        ({"sysctl": (("kernel.panic", "1"),)}, "sysctl kernel.panic"),
+        ({"caps": ("CAP_NONSENSE",)}, "'CAP_NONSENSE'"),
+        ({"sysctl": (("kernel.panic", "1"),)}, r"sysctl kernel\.panic"),
     ],
 )
 @in_loop
@@ -325,7 +331,7 @@ async def test_one_id_at_a_time(root, layers):
     async with connected(root, layers) as client:
         request = client.request("sleep", "1000")
         await client.spawner.start(request)
-        with pytest.raises(ConflictError, match="was not released"):
+        with pytest.raises(ConflictError, match=request.id):
             await client.spawner.start(request)
         await client.spawner.release(request.id)
         await client.spawner.start(request)
@@ -335,7 +341,7 @@ async def test_one_id_at_a_time(root, layers):
 @in_loop
 async def test_a_mount_source_that_is_not_there(root, layers):
     async with connected(root, layers) as client:
-        with pytest.raises(Exception, match="mount source /no/such"):
+        with pytest.raises(EngineError, match="/no/such: "):
             await client.start("true", mounts=(bind("/no/such", "/x"),))
 
 

@@ -54,7 +54,7 @@ async def test_others_start_and_end_meanwhile(root, slow):
             start = asyncio.ensure_future(client.spawner.start(request))
             await begun(client)
             assert (await client.run("true"))[0].code == 0
-            with pytest.raises(ConflictError, match="was not released"):
+            with pytest.raises(ConflictError, match=request.id):
                 await client.spawner.start(request)
             assert not start.done()
         _, fds = await start
@@ -92,7 +92,7 @@ async def test_a_start_that_hangs_can_be_given_up(root, slow):
             start = asyncio.ensure_future(client.spawner.start(request))
             await begun(client)
             await client.spawner.release(request.id)
-            with pytest.raises(EngineError, match="the process died in this step"):
+            with pytest.raises(EngineError, match="execve"):
                 await start
         await settled(client.spawner.pid, before)
 

@@ -101,8 +101,8 @@ def test_a_full_socket_is_filled_again_later():
 @pytest.mark.parametrize(
     ("stream", "message"),
     [
-        (struct.pack("<II", LONGEST + 1, 0), "is the most"),
-        (struct.pack("<II", 1, 2) + b"\xc0", "a message with 2 descriptors came with 0"),
+        (struct.pack("<II", LONGEST + 1, 0), rf"\b{LONGEST + 1}\b"),
+        (struct.pack("<II", 1, 2) + b"\xc0", r"\b2\b.*\b0\b"),
         (struct.pack("<II", 1, 0) + b"\xc0", "Expected `array`"),
         (struct.pack("<II", 3, 0) + b"\xc1\xc1\xc1", "MessagePack data is malformed"),
     ],

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from runtime.engine.errors import BadParameterError, BuildError
+from runtime.engine.errors import BadParameterError, BuildError, EngineError
 from runtime.engine.service.build.build import build
 from runtime.engine.service.build.options import BuildOptions
 from runtime.engine.service.dockerfile.lexer import DockerfileError
@@ -28,7 +28,7 @@ from runtime.engine.service.images import images
 from runtime.engine.service.images.image_config import read_document
 from runtime.engine.service.model.progress import run_reporting
 from runtime.image.archives.loading import load
-from runtime.image.errors import ImageError
+from runtime.image.errors import ImageError, ImageReferenceError
 from runtime.image.layers.layer_view import LayerView
 from runtime.image.store.image import Image
 from runtime.image.store.image_store import ImageStore
@@ -136,7 +136,7 @@ def test_a_quiet_build_says_the_id(bench: Bench) -> None:
     assert bench.said == [{"stream": f"{image.id}\n"}]
 
 
-def test_the_history_tells_each_step(bench: Bench) -> None:
+def test_the_history_lists_each_step(bench: Bench) -> None:
     image = bench.build("FROM scratch\nCOPY a /b/\nENV A=$A B=2\nMAINTAINER me\nCMD x", {"a": b"1"})
     rows = [row.created_by for row in bench.config(image).history]
     assert rows[0].startswith("/bin/sh -c #(nop) COPY file:")
@@ -166,7 +166,7 @@ def test_arguments_and_variables(bench: Bench) -> None:
     assert names(image) == ["env", "env/x"]
 
 
-def test_an_image_tells_its_parent_and_an_empty_command(bench: Bench) -> None:
+def test_an_image_shows_its_parent_and_an_empty_command(bench: Bench) -> None:
     image = bench.build("FROM scratch\nCMD x\nCMD []")
     assert (bench.config(image).config.image, bench.config(image).config.cmd) == (image.parent, [])
 
@@ -254,7 +254,7 @@ def test_owner_and_mode_may_be_chosen(bench: Bench) -> None:
     assert (found["d"][0], found["d/x"][0], found["3"][0]) == ("55:55", "55:55", "1:2")
     with pytest.raises(BuildError, match="can't find uid for user eve"):
         bench.build("FROM scratch\nCOPY --chown=eve a /", {"a": b""})
-    with pytest.raises(BuildError, match="invalid chmod parameter"):
+    with pytest.raises(BuildError, match=r"'u\+x'"):
         bench.build("FROM scratch\nCOPY --chmod=u+x a /", {"a": b""})
 
 
@@ -289,18 +289,18 @@ def test_links_of_an_image_never_lead_a_copy_out(bench: Bench, tmp_path: Path) -
         ("ADD *.none /", "ADD failed: no source files were specified"),
         ("COPY ../x /", "forbidden path outside the build context: ../x"),
         ("COPY a b /x", "When using COPY with more than one source file"),
-        ("COPY a /f/x", "there is a file of that name"),
+        ("COPY a /f/x", "/f:"),
         ("COPY --from=0 a /", "invalid from flag value 0: refers to current build stage"),
         ("COPY --from=1 a /", "invalid from flag value 1: index out of bounds"),
         ("VOLUME /f", "cannot mount volume over existing file, file exists /f"),
-        ("WORKDIR /f", "the image has a file of that name"),
-        ("COPY ring /", "form a loop"),
+        ("WORKDIR /f", "WORKDIR /f:"),
+        ("COPY ring /", "'ring'"),
         ("RUN ls", "Please provide a source image"),
     ],
 )
 def test_what_cannot_be_copied(bench: Bench, line: str, said: str) -> None:
     prefix = "" if line.startswith("RUN") else "COPY a /f\n"
-    with pytest.raises((BuildError, Exception), match=said):
+    with pytest.raises((BuildError, ImageError, BadParameterError), match=said):
         bench.build(f"FROM scratch\n{prefix}{line}", {"a": b"1", "b": b"2", "ring": "ring"})
     assert not list((bench.store.root / "tmp").iterdir())
 
@@ -333,13 +333,13 @@ def test_an_archive_ends_with_a_whole_end_mark_or_none(bench: Bench) -> None:
     for data in (whole, whole + bytes(512), whole[:1024], whole[:513]):
         assert names(bench.build("FROM scratch\nADD a.tar /t", {"a.tar": data})) == ["t", "t/x"]
     for data in (whole + bytes(511), whole[:-1], tar({"x": b"1", "y": b"2"})[: 2 * 512 + 100]):
-        with pytest.raises(BuildError, match="cut short"):
+        with pytest.raises(BuildError, match=r"a\.tar"):
             bench.build("FROM scratch\nADD a.tar /t", {"a.tar": data})
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/evil"])
 def test_a_hostile_archive_is_refused(bench: Bench, name: str) -> None:
-    with pytest.raises(BuildError, match=r"ADD failed: unpack a\.tar"):
+    with pytest.raises(BuildError, match=rf"a\.tar.*{name!r}"):
         bench.build("FROM scratch\nADD a.tar /t", {"a.tar": tar({name: b"1"})})
 
 
@@ -371,7 +371,7 @@ def test_add_fetches_and_does_not_unpack(bench: Bench, url: str) -> None:
     assert names(image) == ["named", "t", "t/file.tar"]
     assert content(image)["named"][:2] == ("0:0", "-rw-------")
     assert (image.layer_dirs[-1] / "named").stat().st_mtime == 1_000_000_000
-    with pytest.raises(Exception, match="the server answers 404"):
+    with pytest.raises(EngineError, match=f"{url}/missing: .*404"):
         bench.build(f"FROM scratch\nADD {url}/missing /x", {})
 
 
@@ -379,7 +379,7 @@ def test_a_context_may_be_an_url(bench: Bench, url: str) -> None:
     assert names(bench.build_tar(b"", remote=f"{url}/context")) == ["a"]
     image = bench.build_tar(b"", remote=f"{url}/plain", dockerfile="ignored")
     assert bench.config(image).config.labels == {"from": "url"}
-    with pytest.raises(DockerfileError, match="git is not supported"):
+    with pytest.raises(DockerfileError, match=r"https://example.invalid/x.git"):
         bench.build_tar(b"", remote="https://example.invalid/x.git")
 
 
@@ -437,7 +437,7 @@ def test_a_pattern_names_sources(bench: Bench) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"no tar at all", gzip.compress(b"x" * 600), tar({"../Dockerfile": b"FROM scratch"})]
 )
-def test_a_context_that_is_none_is_refused(bench: Bench, data: bytes) -> None:
+def test_what_is_not_a_context_is_refused(bench: Bench, data: bytes) -> None:
     with pytest.raises((BuildError, DockerfileError)):
         bench.build_tar(data)
     assert bench.store.list() == []
@@ -447,7 +447,7 @@ def test_a_context_that_is_none_is_refused(bench: Bench, data: bytes) -> None:
 def test_a_context_as_dockers_client_changes_it_has_no_end_mark(bench: Bench) -> None:
     context = tar({"a": b"1", "Dockerfile": b"FROM scratch\nCOPY a /"}).rstrip(b"\0")
     assert names(bench.build_tar(context)) == ["a"]
-    with pytest.raises(BuildError, match="cut short"):
+    with pytest.raises(BuildError, match=r"\btar\b"):
         bench.build_tar(context[:-1])
 
 
@@ -607,9 +607,9 @@ def test_a_squashed_image_has_its_base_and_one_layer(bench: Bench) -> None:
 
 
 def test_what_is_not_supported_is_said_clearly(bench: Bench) -> None:
-    with pytest.raises(Exception, match="not valid"):
+    with pytest.raises(ImageReferenceError, match="'UPPER'"):
         bench.build("FROM scratch\nLABEL a=b", tags=("UPPER",))
-    with pytest.raises(BadParameterError, match="without a name"):
+    with pytest.raises(BadParameterError, match="NAME=value"):
         bench.build("FROM scratch\nLABEL a=b", buildargs={"": "x"})
     with pytest.raises(BuildError, match="No image was generated"):
         bench.build("FROM scratch")

@@ -77,7 +77,7 @@ async def test_what_ended_meanwhile_has_its_exit_code_and_its_output(tmp_path: P
 
 
 @in_loop
-async def test_an_end_that_was_written_before_the_kill_is_not_told_again(tmp_path: Path):
+async def test_an_end_that_was_written_before_the_kill_is_not_reported_again(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     await service.containers.start("web")
@@ -223,7 +223,7 @@ async def test_execs_of_what_runs_are_taken_up_and_others_released(tmp_path: Pat
 
 
 @in_loop
-async def test_an_exit_that_is_told_late_does_not_end_the_next_run(tmp_path: Path):
+async def test_an_exit_that_is_reported_late_does_not_end_the_next_run(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     await service.containers.start("web")

@@ -123,7 +123,7 @@ async def test_who_goes_away_does_not_break_off_what_was_begun(tmp_path: Path):
 
 
 @in_loop
-async def test_rename_is_kept_and_told(tmp_path: Path):
+async def test_rename_is_kept_and_reported(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     await create(service, "other")
@@ -210,7 +210,7 @@ async def test_containers_do_not_wait_for_each_other(tmp_path: Path):
 
 
 @in_loop
-async def test_an_oom_kill_is_told_and_kept(tmp_path: Path):
+async def test_an_oom_kill_is_reported_and_kept(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     await service.containers.start("web")

@@ -85,7 +85,7 @@ def test_the_streak_is_the_number_of_failures_at_the_end(codes, retries):
 
 
 @in_loop
-async def test_a_running_container_is_probed_and_its_changes_are_told(tmp_path: Path):
+async def test_a_running_container_is_probed_and_its_changes_are_reported(tmp_path: Path):
     service = await open_service(tmp_path)
     service.execs.results = [Probed(1, "no"), Probed(0, "yes"), Probed(1, "x"), Probed(-1, "slow")]
     check = Healthcheck(test=["CMD", "true"], interval=_MS, retries=2)

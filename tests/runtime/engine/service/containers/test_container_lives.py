@@ -37,7 +37,7 @@ def status(service, ref: str = "web") -> str:
 
 
 @in_loop
-async def test_a_whole_life_and_what_is_told_of_it(tmp_path: Path):
+async def test_a_whole_life_and_its_events(tmp_path: Path):
     service = await open_service(tmp_path)
     containers = service.containers
     made = await create(service, "web", volumes={"/data": {}})
@@ -136,7 +136,7 @@ def test_a_program_that_cannot_be_executed_in_the_words_of_dockers_cli(tmp_path,
 
 
 @in_loop
-async def test_who_waits_for_an_end_is_not_told_of_a_start_that_failed(tmp_path: Path):
+async def test_waiting_for_an_end_is_not_answered_by_a_start_that_failed(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web")
     ended = service.containers.subscribe_wait("web", "next-exit")
@@ -151,7 +151,7 @@ async def test_who_waits_for_an_end_is_not_told_of_a_start_that_failed(tmp_path:
 
 
 @in_loop
-async def test_who_waits_through_restarts_is_told_when_one_fails(tmp_path: Path, monkeypatch):
+async def test_waiting_through_restarts_is_answered_when_one_fails(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(restart, "FIRST_WAIT_NS", 50_000_000)
     service = await open_service(tmp_path)
     made = await create(service, "web", restart_policy=RestartPolicy(name="always"))
@@ -205,7 +205,7 @@ async def test_auto_remove_removes_after_the_end_with_anonymous_volumes(tmp_path
 
 
 @in_loop
-async def test_stop_signals_and_tells_in_dockers_order(tmp_path: Path):
+async def test_stop_signals_and_reports_in_dockers_order(tmp_path: Path):
     service = await open_service(tmp_path)
     made = await create(service, "web", stop_signal="SIGINT")
     await service.containers.start("web")

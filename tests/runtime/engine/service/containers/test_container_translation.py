@@ -368,7 +368,7 @@ def test_signals_by_any_name(text, number):
 
 
 @pytest.mark.parametrize("text", ["BOGUS", "0", "65", "SIG", "RTMIN+99", "-1"])
-def test_what_is_no_signal_is_refused(text):
+def test_what_is_not_a_signal_is_refused(text):
     with pytest.raises(BadParameterError, match=f"invalid signal: {text}".replace("+", r"\+")):
         number_of(text)
 

@@ -43,7 +43,7 @@ def test_the_escape_directive_counts_only_at_the_top() -> None:
         "RUN b  c",
     ]
     assert [item.text for item in parsed("# words\n# escape=`\nRUN b `\nRUN c")] == ["RUN b `", "RUN c"]
-    with pytest.raises(DockerfileError, match="invalid ESCAPE"):
+    with pytest.raises(DockerfileError, match="'x'"):
         parsed("# escape=x\nFROM a")
     with pytest.raises(DockerfileError, match="only one escape"):
         parsed("# escape=`\n# escape=`\nFROM a")
@@ -122,9 +122,9 @@ def test_what_only_looks_like_a_heredoc_is_a_command(text: str) -> None:
         ("RUN --mount=type=cache,target=/x y", "--mount option requires BuildKit"),
         ("COPY --parents a b", "--parents option requires BuildKit"),
         ("COPY --other a b", "unknown flag: --other"),
-        ("COPY <<EOF /x", "heredoc needs BuildKit"),
-        ("RUN <<EOF\ntouch /x\nEOF", "RUN from a heredoc needs BuildKit"),
-        ("RUN cat <<-'EOF' > /x\nx\nEOF", "RUN from a heredoc needs BuildKit"),
+        ("COPY <<EOF /x", "COPY .*BuildKit"),
+        ("RUN <<EOF\ntouch /x\nEOF", "RUN .*BuildKit"),
+        ("RUN cat <<-'EOF' > /x\nx\nEOF", "RUN .*BuildKit"),
         ("HEALTHCHECK", "HEALTHCHECK requires at least one argument"),
         ("HEALTHCHECK x", 'Unknown type "X"'),
         ("HEALTHCHECK NONE x", "takes no arguments"),

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.root
 # ---- looking ----------------------------------------------------------------------------------------------
 
 
-def test_stat_tells_what_a_path_is_in_gos_terms(play_box):
+def test_stat_describes_a_path_in_gos_terms(play_box):
     async def scene(box: Box) -> None:
         passwd = box.lower / "etc/passwd"
         passwd.chmod(0o4640)
@@ -179,7 +179,7 @@ def test_a_root_is_given_back_beside_the_loop(play_box, monkeypatch: pytest.Monk
     play_box(scene)
 
 
-def test_events_tell_of_copies(play_box):
+def test_events_show_copies(play_box):
     async def scene(box: Box) -> None:
         await box.get("/etc")
         await box.put("/tmp", tar(("x", b"")))
@@ -297,7 +297,7 @@ def test_what_is_there_gives_way_as_in_docker(play_box):
     [
         ("/nothing", NotFoundError, "Could not find the file /nothing in container box"),
         ("/etc/passwd", BadParameterError, "extraction point is not a directory"),
-        ("/tmp", BadParameterError, "not a complete tar archive"),
+        ("/tmp", BadParameterError, "/tmp: .*tar"),
     ],
 )
 def test_what_is_refused_on_the_way_in(play_box, path: str, error: type[Exception], message: str):
@@ -318,7 +318,7 @@ def test_no_archive_at_all_is_one_of_nothing(play_box):
 
 def test_a_tar_that_is_cut_short_is_an_error(play_box):
     async def scene(box: Box) -> None:
-        with pytest.raises(BadParameterError, match="not a complete tar archive"):
+        with pytest.raises(BadParameterError, match=r"/tmp: .*\btar\b"):
             await box.put("/tmp", tar(("f", bytes(1 << 20)))[: 1 << 19])
 
     play_box(scene)

@@ -14,7 +14,7 @@ from tests.runtime.engine.service.stdio.stream_fakes import ID, NAME
 pytestmark = pytest.mark.root
 
 
-def test_diff_tells_what_is_added_changed_and_deleted(play_box):
+def test_diff_lists_what_is_added_changed_and_deleted(play_box):
     async def scene(box: Box) -> None:
         for name in ("etc/app", "usr/gone/below", "usr/kept", "srv/replaced"):
             (box.lower / name).mkdir(parents=True)

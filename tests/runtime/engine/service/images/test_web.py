@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import urllib.error
@@ -36,11 +37,10 @@ def test_why_an_url_could_not_be_fetched(
     monkeypatch.setattr(urllib.request, "urlopen", fail)
     with pytest.raises(EngineError) as caught, open_url("https://me.invalid/file"):
         pass
-    assert str(caught.value).startswith("fetch https://me.invalid/file: ")
-    assert f"{said}; is it right, and reachable from the daemon?" in str(caught.value)
+    assert f"https://me.invalid/file: {said}" in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://host:99999/", "http:///file", "ftp://host/"])
-def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(BadParameterError, match="not a URL that can be fetched"), open_url(url):
+def test_what_is_not_a_url_is_refused(url: str) -> None:
+    with pytest.raises(BadParameterError, match=re.escape(url)), open_url(url):
         pass

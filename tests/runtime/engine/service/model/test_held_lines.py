@@ -5,7 +5,7 @@ import asyncio
 from runtime.engine.service.model.progress import HeldLines, Line, Lines, run_reporting
 
 
-def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_told_when_it_fails():
+def test_lines_that_nobody_reads_stop_no_work_and_the_last_are_shown_when_it_fails():
     async def work(lines: Lines) -> None:
         held = HeldLines()
         for number in range(5000):

@@ -266,14 +266,14 @@ async def test_a_network_is_made_kept_shown_and_removed(tmp_path: Path) -> None:
         (net("a", "10.7.0.0/24"), ForbiddenError, "Pool overlaps with other one on this address space"),
         (net("a", "10.8.0.1/24"), BadParameterError, r"invalid subnet 10.8.0.1/24: it should be 10.8.0.0/24"),
         (net("a", "10.8.0.0/24", pool={"gateway": "10.9.0.1"}), BadParameterError, "invalid gateway"),
-        (net("a", options={"com.docker.network.driver.mtu": "x"}), BadParameterError, "invalid network MTU"),
-        (net("a", options={"com.docker.network.driver.mtu": "67"}), BadParameterError, "invalid network MTU"),
-        (net("a", "192.0.2.0/24"), ForbiddenError, "overlaps with the host's own address 192.0.2.7"),
-        (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, "bridge name"),
+        (net("a", options={"com.docker.network.driver.mtu": "x"}), BadParameterError, "MTU: x"),
+        (net("a", options={"com.docker.network.driver.mtu": "67"}), BadParameterError, "MTU: 67"),
+        (net("a", "192.0.2.0/24"), ForbiddenError, r"\b192\.0\.2\.7\b"),
+        (net("a", options={"com.docker.network.bridge.name": "x" * 16}), BadParameterError, f"'{'x' * 16}'"),
         (net("a", options={BRIDGE + "host_binding_ipv4": "lo"}), BadParameterError, r"value: lo \(nil ip\)"),
         (net("a", options={BRIDGE + "enable_icc": "yes"}), BadParameterError, "enable_icc value: yes"),
-        (net("a", options={PREFIX: "a/b"}), BadParameterError, "invalid container interface prefix 'a/b'"),
-        (net("a", options={PREFIX: "x" * 13}), BadParameterError, "invalid container interface prefix"),
+        (net("a", options={PREFIX: "a/b"}), BadParameterError, "'a/b'"),
+        (net("a", options={PREFIX: "x" * 13}), BadParameterError, f"'{'x' * 13}'"),
     ],
 )
 @in_loop
@@ -777,7 +777,7 @@ async def test_an_old_link_needs_its_container_on_the_network_bridge(tmp_path: P
 
 
 @in_loop
-async def test_old_links_tell_of_ports_names_and_variables_and_can_be_removed(tmp_path: Path) -> None:
+async def test_old_links_pass_ports_names_and_variables_and_can_be_removed(tmp_path: Path) -> None:
     service = await opened(tmp_path)
     db = await run(service, "db", env=["FOO=1", "PATH=/x"], exposed_ports={"5432/tcp": {}, "53/udp": {}})
     address = db.networks["bridge"].ip_address

@@ -158,7 +158,7 @@ def test_a_document_of_cgroup_v2_is_as_dockerd_makes_it(service):
     assert list(found["blkio_stats"].values()) == [None] * 7
 
 
-def test_more_memory_than_the_host_has_is_no_limit(service):
+def test_more_memory_than_the_host_has_is_not_a_limit(service):
     service.spawner.usages = [msgspec.structs.replace(USAGE, memory_max=1 << 60)]
     (found,) = first(service, stream=False, one_shot=True)
     assert found["memory_stats"]["limit"] == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -34,7 +34,7 @@ async def test_half_made_and_half_removed_directories_are_removed(tmp_path: Path
 
 
 @in_loop
-async def test_what_has_a_damaged_record_is_told_and_left_alone(
+async def test_what_has_a_damaged_record_is_reported_and_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     service = await open_service(tmp_path)
