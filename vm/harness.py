@@ -88,8 +88,8 @@ class Harness:
         request = DomainSpec(
             name=name, config=config, accel=self.accel, files=files, host=host, owner=home.owner
         )
-        home.enter(name, files)
         try:
+            home.enter(name, files)
             booted = boot(driver, request, self._cache, self._connect, requested)
             return self._adopt(driver, name, config, files, booted)
         except BaseException:
@@ -105,8 +105,8 @@ class Harness:
         files = VmFiles.of(home.path, saved.name, saved.config)
         if files.disks() != tuple(disk for _, disk in saved.disks):
             raise VmError(f"restore {saved.path}: it was saved by another harness; restore it with that one")
-        home.enter(saved.name, files)
         try:
+            home.enter(saved.name, files)
             booted = wake(driver, saved, files, home.owner, self._connect, requested)
             return self._adopt(driver, saved.name, saved.config, files, booted)
         except BaseException:

@@ -61,10 +61,13 @@ def judge(ns: float | None, failure: str, booted: tuple[bool, str] | None) -> Kv
 
 
 def boots(kernel: Path, accel: str, limit_s: float = 20.0) -> tuple[bool, str]:
-    """Boot a kernel without a root; its panic about that proves that it booted."""
+    """Boot a kernel without a root; its panic about that proves that it booted.
+
+    Its check of the timer is off: on a busy host it fails, and the kernel panics about that instead.
+    """
     command = [find_emulator(), "-accel", accel, "-machine", "q35", "-m", "256", "-nodefaults", "-no-reboot"]
     command += ["-cpu", "host" if accel == "kvm" else "max", "-display", "none", "-serial", "stdio"]
-    command += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    command += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1 no_timer_check"]
     try:
         done = subprocess.run(
             command,

@@ -48,6 +48,7 @@ class VmBackend:
     def __init__(self, root: Path, profile: Profile = "tuned") -> None:
         self.name = "vm" if profile == "tuned" else "vm-untuned"
         self._root, self._profile = root, profile
+        self._accelerator: Accelerator | None = None
         self._harness: Harness | None = None
         self._image: VmImage | None = None
         self._started = Started()
@@ -58,6 +59,7 @@ class VmBackend:
             return NotAvailable(reason)
         kvm = usable_kvm()
         accelerator: Accelerator = "kvm" if kvm.usable else "tcg"
+        self._accelerator = accelerator
         harness = Harness(self._run_root(), self._root / "vm", accelerator)
         try:
             version = harness.version()
@@ -86,7 +88,7 @@ class VmBackend:
         """Make kernel, initramfs and base disk, cached by the image's digest, and open libvirt."""
         try:
             if self._harness is None:
-                self._harness = Harness(self._run_root(), self._root / "vm")
+                self._harness = Harness(self._run_root(), self._root / "vm", self._accelerator)
             self._image = self._harness.prepare(image.rootfs, image.digest.removeprefix("sha256:"))
         except (VmError, OSError) as error:
             raise BackendError(f"prepare the image for VMs: {error}") from error

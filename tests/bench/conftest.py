@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from bench.backends.base import BenchImage
 from bench.image import ImageError, build
-from tests.paths import REPOSITORY
+from tests.paths import GUESTS, REPOSITORY
 
 
 @pytest.fixture
@@ -22,6 +23,20 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def image_cache() -> Path:
     return Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")
+
+
+@pytest.fixture(scope="session")
+def state(image_cache: Path) -> Path:
+    """Where backends keep what they make of the image: a short path on its file system.
+
+    Libvirt's sockets do not fit below pytest's own.
+    """
+    path = image_cache / "test-backends"
+    path.mkdir(parents=True, exist_ok=True)
+    GUESTS.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (path / "vm").symlink_to(GUESTS)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 from bench.backends.resources import owned
 from tests.e2e.leftovers import Room, adoption
 from tests.e2e.real_runs import Finished, Ninetynine
-from tests.paths import REPOSITORY
+from tests.paths import GUESTS, REPOSITORY
 
 SHARED_CACHE = Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")
 
@@ -27,7 +27,7 @@ def room() -> Iterator[Room]:
     (path / "image").symlink_to(SHARED_CACHE / "image")
     (path / "backends/vm").mkdir(parents=True)
     (path / "tmp").mkdir()
-    for entry in (SHARED_CACHE / "backends/vm").glob("[!.]*"):
+    for entry in GUESTS.glob("[!.]*"):
         if entry.name != "run":
             (path / "backends/vm" / entry.name).symlink_to(entry)
     try:

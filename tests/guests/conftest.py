@@ -12,11 +12,10 @@ import pytest
 
 from tests.guests.systemd_guest import BUSYBOX, MAKE_BUSYBOX, Guest
 from tests.guests.systemd_root import installed_tree, systemd_root
-from tests.paths import DOCS
+from tests.paths import CACHE, DOCS, GUESTS
 from vm import Harness, VmConfig
 from vm.network import point_to_point
 
-CACHE = Path(os.environ.get("NINETYNINE_TEST_CACHE", "/var/tmp/ninetynine-test-cache"))
 MEMORY_MIB = 4096
 PAGE = DOCS / "daemon.md"
 
@@ -35,7 +34,7 @@ def guest() -> Iterator[Guest]:
     root, digest = systemd_root(CACHE)
     with tempfile.TemporaryDirectory(prefix="nv") as home, tempfile.TemporaryDirectory() as content:
         installed_tree(Path(content), root)
-        with Harness(Path(home), CACHE / "vm") as harness:
+        with Harness(Path(home), GUESTS) as harness:
             config = VmConfig(
                 image=harness.prepare(root, digest, own_kernel=True),
                 memory_mib=MEMORY_MIB,

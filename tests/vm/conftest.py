@@ -9,14 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.paths import CACHE, GUESTS
 from vm import Harness
 from vm.command import cached
 from vm.host_abilities import QBOOT
 from vm.libvirt_domains import Domains
 from vm.testing import FakeGuest
 
-CACHE = Path(os.environ.get("NINETYNINE_TEST_CACHE", "/var/tmp/ninetynine-test-cache"))
-INCLUDE = ("iproute2", "iputils-ping", "procps")
+INCLUDE = (
+    "apparmor", "busybox-static", "docker-cli", "iproute2", "iputils-ping", "nftables", "procps",
+    "python3-aiohttp", "python3-dnspython", "python3-hypothesis", "python3-isal", "python3-jsonschema",
+    "python3-minimal", "python3-msgspec", "python3-pytest", "python3-rich", "python3-typer",
+    "python3-typing-extensions", "python3-urllib3", "python3-zstandard",
+)  # fmt: skip
+"""What guests have: tools, and all that the runtime's tests need inside one. One root is made for all."""
 TOOLS = ("qemu-system-x86_64", "qemu-img", "mke2fs", "mmdebstrap")
 
 
@@ -37,9 +43,10 @@ def short_root():
         yield Path(path)
 
 
-def debian_root(include=INCLUDE) -> tuple[Path, str]:
+@pytest.fixture(scope="session")
+def rootfs() -> tuple[Path, str]:
     """A small Debian, built once per recipe; its directory and a digest of the recipe."""
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(include)}", "trixie"]
+    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(INCLUDE)}", "trixie"]
     key = hashlib.sha256(repr(command).encode()).hexdigest()[:12]
 
     def build(path: Path) -> None:
@@ -48,22 +55,11 @@ def debian_root(include=INCLUDE) -> tuple[Path, str]:
     return cached(CACHE / f"rootfs-{key}", build), key
 
 
-@pytest.fixture(scope="session")
-def debian():
-    """A function from package names to (directory, digest) of a Debian with them."""
-    return debian_root
-
-
-@pytest.fixture(scope="session")
-def rootfs(debian):
-    return debian()
-
-
 @pytest.fixture(scope="module")
 def harness():
     with (
         tempfile.TemporaryDirectory(prefix="nv") as root,
-        Harness(Path(root), CACHE / "vm", "tcg") as harness,
+        Harness(Path(root), GUESTS, "tcg") as harness,
     ):
         yield harness
 

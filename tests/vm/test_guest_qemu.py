@@ -41,7 +41,10 @@ def test_phases_cover_the_start(vm):
         "kernel",
         "init",
     ]
-    assert all(ns > 0 for _, ns in vm.record.phases)
+    # Where those of the kernel begin is by the guest's clock, which may be wrong on a busy host.
+    taken = dict(vm.record.phases)
+    assert taken.pop("firmware") + taken.pop("kernel") > 0
+    assert all(ns > 0 for ns in taken.values())
     assert sum(ns for _, ns in vm.record.phases) == vm.record.ready_ns - vm.record.requested_ns
 
 
@@ -206,6 +209,23 @@ def test_memory_and_disk_are_counted_on_the_host(vm):
     grown = vm.overlay_bytes()
     sh(vm, "head -c 20000000 /dev/urandom > /volume/big; sync")
     assert vm.overlay_bytes() - grown < 5_000_000
+
+
+def test_a_paused_guest_takes_no_cpu_and_goes_on(vm):
+    vm.pause()
+    before = cpu_ticks(vm.pid)
+    late = vm.open(["echo", "on"])
+    with pytest.raises(GuestTimeoutError):
+        late.read_until(b"\n", 0.5)
+    assert cpu_ticks(vm.pid) - before <= 5
+    vm.resume()
+    assert late.read_until(b"\n", 60) == b"on\n"
+    late.close()
+
+
+def cpu_ticks(pid: int) -> int:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def test_the_base_is_never_written(vm, image):

@@ -6,7 +6,7 @@ import pytest
 
 from tests.vm.vm_builders import image
 from vm import GuestError, GuestTimeoutError, VmConfig, VmError
-from vm.leftovers import read_ledger
+from vm.leftovers import Ledger, read_ledger
 from vm.testing import FakeGuest
 
 
@@ -66,6 +66,22 @@ def test_stop_leaves_no_file_and_may_be_repeated(fake, config, short_root):
     vm.stop()
     vm.stop()
     assert files_of(short_root) == []
+
+
+def test_ctrl_c_while_a_guest_is_recorded_leaves_no_record(fake, config, monkeypatch):
+    fake[0].version()
+    written = Ledger.write
+
+    def interrupted(self, home):
+        written(self, home)
+        if self.names:
+            monkeypatch.undo()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Ledger, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fake[0].start(config)
+    assert fake[0]._home.names == ()
 
 
 def test_a_guest_without_hello_is_taken_down(fake, config, short_root):

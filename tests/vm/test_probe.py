@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_a_child_that_hangs_is_killed(monkeypatch, tmp_path):
 def test_a_child_that_dies_gives_its_last_words(monkeypatch, tmp_path):
     (tmp_path / "die.py").write_text("import sys; sys.exit('Operation not permitted')")
     monkeypatch.setattr("vm.probe.RING0", tmp_path / "die.py")
-    assert usable_kvm(device=tmp_path / "die.py").reason == "Operation not permitted"
+    assert usable_kvm(device=tmp_path / "die.py", limit_s=60).reason == "Operation not permitted"
 
 
 @pytest.mark.parametrize(
@@ -51,6 +52,6 @@ def test_a_bare_kernel_is_seen_to_boot(image):
 
 @pytest.mark.qemu
 def test_something_that_is_not_a_kernel_does_not_boot():
-    booted, reason = boots(sys.executable, "tcg", 5.0)
+    booted, reason = boots(Path(sys.executable), "tcg", 120.0)
     assert not booted
     assert "no kernel boots under tcg" in reason

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import eventually
-from vm import GuestTimeoutError, Harness, VmConfig, VmError
+from vm import Harness, VmConfig, VmError
 from vm.leftovers import qemu_processes, sweep_root
 from vm.network import point_to_point
 
@@ -21,13 +21,23 @@ VARIANTS = [("tuned", "q35"), ("tuned", "microvm"), ("untuned", "q35"), ("untune
 
 
 @pytest.mark.parametrize(("profile", "machine"), VARIANTS)
-def test_every_variant_runs_a_program_from_its_first_moment(harness, image, profile, machine):
+def test_every_variant_runs_a_program_from_its_first_moment_and_powers_off(harness, image, profile, machine):
     argv = ("/bin/sh", "-c", "echo ready; exec sleep 1000")
-    config = VmConfig(image=image, profile=profile, machine=machine, argv=argv, until_output=True)
+    config = VmConfig(
+        image=image,
+        profile=profile,
+        machine=machine,
+        argv=argv,
+        until_output=True,
+        kernel_arguments="no_timer_check",  # which fails on a busy host
+    )
     with harness.start(config) as vm:
         assert vm.main.read_until(b"ready\n", 60) == b"ready\n"
         assert vm.record.first_output_ns == vm.record.ready_ns + vm.record.phase_ns("program")
         assert vm.exec(["uname", "-r"]).stdout.decode().strip() == image.kernel_version
+        vm.power_off()
+        assert qemu_processes(vm.name) == []
+        assert not vm.files.overlay.exists()
 
 
 def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(harness, image, tmp_path):
@@ -47,29 +57,37 @@ def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(h
     assert len(seen) == 2
 
 
-def test_a_guest_powers_off_by_itself(harness, image):
-    vm = harness.start(VmConfig(image=image))
-    vm.power_off()
-    assert qemu_processes(vm.name) == []
-    assert not vm.files.overlay.exists()
-
-
-def test_stop_leaves_no_process_file_or_link(harness, image):
-    vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
-    vm.stop()
-    assert traces(vm.name, vm.files.overlay.parent) == []
-
-
 def test_a_kernel_that_panics_is_reported_with_its_last_words_and_cleared(harness, image):
-    config = VmConfig(image=image, kernel_arguments="nn.root=/dev/vdz rdinit=/nonesuch", timeout_s=30)
+    config = VmConfig(image=image, kernel_arguments="nn.root=/dev/vdz rdinit=/nonesuch", timeout_s=120)
     with pytest.raises(VmError, match=r"\bconsole\b.*panic"):
         harness.start(config)
     assert harness._home.names == ()
 
 
-def test_a_child_of_the_caller_is_neither_reaped_nor_killed(harness, image):
-    ended, running = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "600"])
-    harness.start(VmConfig(image=image)).stop()
+def test_a_start_cut_by_ctrl_c_leaves_nothing(harness, image):
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            harness.start(VmConfig(image=image, network=point_to_point()))
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert harness._home.names == ()
+    assert list(harness._home.path.glob("nv*")) == []
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_after_that_the_harness_starts_and_stops_a_guest_and_nothing_else(harness, image):
+    """No thread for a running VM; nothing left of a stopped one; other children neither reaped nor killed."""
+    ended, running, before = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "600"]), threads()
+    vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
+    assert threads() <= before
+    assert vm.exec(["true"]).exit_code == 0
+    vm.stop()
+    assert traces(vm.name, vm.files.overlay.parent) == []
     assert running.poll() is None
     assert os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT).si_pid == ended.pid
     running.kill()
@@ -77,13 +95,8 @@ def test_a_child_of_the_caller_is_neither_reaped_nor_killed(harness, image):
     ended.wait()
 
 
-def test_the_calling_process_has_no_thread_for_a_running_vm(harness, image):
-    def threads():
-        return {task.name for task in Path("/proc/self/task").iterdir()}
-
-    before = threads()
-    with harness.start(VmConfig(image=image)):
-        assert threads() <= before
+def threads():
+    return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
 def test_two_harnesses_on_one_root_live_side_by_side(image):
@@ -99,22 +112,6 @@ def test_two_harnesses_on_one_root_live_side_by_side(image):
         assert one.exec(["true"]).exit_code == 0
 
 
-def test_a_paused_guest_takes_no_cpu_and_goes_on(harness, image):
-    with harness.start(VmConfig(image=image)) as vm:
-        vm.pause()
-        before = cpu_ticks(vm.pid)
-        with pytest.raises(GuestTimeoutError):
-            vm.exec(["true"], timeout_s=0.5)
-        assert cpu_ticks(vm.pid) - before <= 5
-        vm.resume()
-        assert vm.exec(["echo", "on"]).stdout == b"on\n"
-
-
-def cpu_ticks(pid: int) -> int:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return int(fields[11]) + int(fields[12])
-
-
 def test_a_lost_driver_is_reported_and_nothing_stays(image, short_root):
     harness = Harness(short_root, image.base.parent, "tcg")
     vm = harness.start(VmConfig(image=image, network=point_to_point()))
@@ -124,24 +121,6 @@ def test_a_lost_driver_is_reported_and_nothing_stays(image, short_root):
     harness.close()
     assert traces(vm.name, short_root) == []
     assert list(short_root.iterdir()) == []
-
-
-def test_ctrl_c_in_a_start_leaves_nothing_and_the_harness_goes_on(harness, image):
-    before = signal.signal(signal.SIGALRM, interrupt)
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        with pytest.raises(KeyboardInterrupt):
-            harness.start(VmConfig(image=image, network=point_to_point()))
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    assert harness._home.names == ()
-    assert list(harness._home.path.glob("nv*")) == []
-    with harness.start(VmConfig(image=image)) as vm:
-        assert vm.exec(["true"]).exit_code == 0
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
 
 
 CHILD = """
@@ -193,4 +172,5 @@ def traces(name: str, root: Path) -> list[str]:
     """Processes, links and files of a VM."""
     found = [f"process {pid}" for pid in qemu_processes(name)]
     found += [f"link {name}"] if Path(f"/sys/class/net/{name}").exists() else []
-    return found + [str(path) for path in root.rglob(f"*{name}*") if "log" not in path.parts]
+    below = [Path(folder) / each for folder, *names in os.walk(root) for each in (*names[0], *names[1])]
+    return found + [str(path) for path in below if name in path.name and "log" not in path.parts]

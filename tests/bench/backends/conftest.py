@@ -12,12 +12,6 @@ from bench.backends.registry import BACKENDS
 from tests.bench.backends.kinds import NAMES
 
 
-@pytest.fixture(scope="session")
-def state(image_cache: Path) -> Path:
-    """A short path on the image's file system: libvirt's sockets do not fit below pytest's own."""
-    return image_cache / "test-backends"
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def backend(request: pytest.FixtureRequest, state: Path, bench_image: BenchImage) -> Iterator[Backend]:
     made = BACKENDS[request.param](state)

@@ -150,34 +150,24 @@ def test_a_talkative_main_program_is_never_stuck(backend: Backend) -> None:
         instance.stop()
 
 
-def test_a_volume_is_seen_and_written(backend: Backend, tmp_path: Path) -> None:
-    instance = backend.start(InstanceSpec(volume=tmp_path))
+def test_a_volume_is_written_cpus_are_the_given_set_and_stop_ends_all(
+    backend: Backend, tmp_path: Path
+) -> None:
+    instance = backend.start(InstanceSpec(volume=tmp_path, cpus=(0,)))
     try:
         done = instance.exec(["sh", "-c", "echo kept > /volume/file && cat /volume/file"])
         assert done.stdout == b"kept\n", done.stderr
+        assert instance.exec(["nproc"]).stdout == b"1\n"
+        worker = instance.open(["sh"])
+        worker.write(b"setsid sleep 1000 & echo END\n")
+        worker.read_until(b"END\n", 60)
     finally:
         instance.stop()
-    assert list(tmp_path.iterdir()) in ([tmp_path / "file"], []), "a VM's disk file is removed with it"
-
-
-def test_stop_is_idempotent_and_ends_all(backend: Backend) -> None:
-    instance = backend.start(InstanceSpec())
-    worker = instance.open(["sh"])
-    worker.write(b"setsid sleep 1000 & echo END\n")
-    worker.read_until(b"END\n", 60)
-    instance.stop()
-    instance.stop()
+        instance.stop()
     with pytest.raises(BackendError):
         worker.read_until(b"never", 1)
     worker.close()
-
-
-def test_pinning_is_the_given_set(backend: Backend) -> None:
-    instance = backend.start(InstanceSpec(cpus=(0,)))
-    try:
-        assert instance.exec(["nproc"]).stdout == b"1\n"
-    finally:
-        instance.stop()
+    assert list(tmp_path.iterdir()) in ([tmp_path / "file"], []), "a VM's disk file is removed with it"
 
 
 @pytest.mark.network

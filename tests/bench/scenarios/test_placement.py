@@ -29,8 +29,8 @@ ARMS = (
 
 
 @contextlib.contextmanager
-def started(name, image_cache, image, cpus):
-    backend = BACKENDS[name](image_cache / "test-placement")
+def started(name, state, image, cpus):
+    backend = BACKENDS[name](state)
     found = backend.probe()
     if isinstance(found, NotAvailable):
         pytest.skip(found.reason)
@@ -53,8 +53,8 @@ ALLOWED = ("grep", "Cpus_allowed_list", "/proc/self/status")
 
 @pytest.mark.parametrize("name", ARMS)
 @pytest.mark.parametrize("cpus", [CPUS, CPUS[-1:]])
-def test_programs_run_on_the_planned_cpus_and_clients_on_the_first(name, cpus, image_cache, bench_image):
-    with started(name, image_cache, bench_image, cpus) as instance:
+def test_programs_run_on_the_planned_cpus_and_clients_on_the_first(name, cpus, state, bench_image):
+    with started(name, state, bench_image, cpus) as instance:
         worker = Worker(instance.open(SHELL))
         assert cpus_of(worker.run(ALLOWED).text) == set(cpus)
         assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {cpus[0]}
@@ -62,8 +62,8 @@ def test_programs_run_on_the_planned_cpus_and_clients_on_the_first(name, cpus, i
 
 @pytest.mark.qemu
 @pytest.mark.slow
-def test_each_virtual_cpu_stays_on_its_planned_one(image_cache, bench_image):
-    with started("vm", image_cache, bench_image, CPUS) as instance:
+def test_each_virtual_cpu_stays_on_its_planned_one(state, bench_image):
+    with started("vm", state, bench_image, CPUS) as instance:
         worker = Worker(instance.open(SHELL))
         assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {0}
         found = {name: cpus for pid in our_guests() for name, cpus in virtual_cpus(pid)}
