@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 
@@ -65,22 +66,20 @@ def _host_devices() -> tuple[Device, ...]:
         for name in sorted(files):
             if directory == "/dev" and name in _OWN:
                 continue
-            device = device_at(f"{directory}/{name}")
-            if device is not None:
-                found.append(device)
+            path = f"{directory}/{name}"
+            with contextlib.suppress(FileNotFoundError):
+                device = device_node(path, os.lstat(path))
+                if device is not None:
+                    found.append(device)
     return tuple(found)
 
 
-def device_at(path: str, target: str = "") -> Device | None:
-    """Return a device node of the host as a container's at `target`; None for others. Raises OSError."""
-    try:
-        info = os.lstat(path)
-    except FileNotFoundError:
-        return None
+def device_node(path: str, info: os.stat_result) -> Device | None:
+    """Return a device node as a container's at `path`; None where `info` is not of a device."""
     if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
         return None
     return Device(
-        path=target or path,
+        path=path,
         type="c" if stat.S_ISCHR(info.st_mode) else "b",
         major=os.major(info.st_rdev),
         minor=os.minor(info.st_rdev),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 import msgspec
@@ -80,7 +80,7 @@ async def first_of(chunks: AsyncIterator[T]) -> AsyncIterator[T]:
     return _Joined(first, chunks)
 
 
-async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: web.BaseRequest, work: Awaitable[T]) -> T:
     """Do the work, but cancel it when the client disconnects. Raises ConnectionResetError then."""
     connection = request.protocol
     if not isinstance(connection, Connection):
@@ -88,7 +88,7 @@ async def while_connected(request: web.BaseRequest, work: Coroutine[Any, Any, T]
     return await until_gone(connection.gone, work)
 
 
-async def until_gone(gone: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+async def until_gone(gone: asyncio.Event, work: Awaitable[T]) -> T:
     """Do the work, but cancel it when `gone` is set. Raises ConnectionResetError then."""
     task, closed = asyncio.ensure_future(work), asyncio.ensure_future(gone.wait())
     try:

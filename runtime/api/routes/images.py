@@ -18,6 +18,7 @@ from runtime.api.views.images import HistoryItem, ImageDocument, ImageSummary
 from runtime.engine.errors import BadParameterError
 from runtime.engine.service.images import images
 from runtime.engine.service.images.commit import commit
+from runtime.engine.service.model.filters import check_filters
 from runtime.engine.service.model.progress import run_reporting
 from runtime.engine.service.model.request import Body, Config, FilterQuery, Query
 from runtime.image.store.listing import LIST_FILTERS, PRUNE_FILTERS
@@ -47,7 +48,7 @@ async def list_images(call: Call[ListQuery, None]) -> list[ImageSummary]:
     """List images, newest first."""
     query, store = call.query, call.service.images
     filters = {**query.filters, **({"reference": [query.filter]} if query.filter else {})}
-    _check(filters, LIST_FILTERS)
+    check_filters(filters, LIST_FILTERS)
 
     def read() -> list[ImageSummary]:
         shared = store.usage().shared if query.shared_size else {}
@@ -58,12 +59,6 @@ async def list_images(call: Call[ListQuery, None]) -> list[ImageSummary]:
         ]
 
     return await asyncio.to_thread(read)
-
-
-def _check(filters: dict[str, list[str]], known: frozenset[str]) -> None:
-    for name in filters:
-        if name not in known:
-            raise BadParameterError(f"invalid filter '{name}'")
 
 
 @route("GET", "/images/{name:.*}/json", answer=ImageDocument, also=(404,))
@@ -134,7 +129,7 @@ class PruneAnswer(Body, frozen=True):
 @route("POST", "/images/prune", query=FilterQuery, answer=PruneAnswer, also=(400,))
 async def prune_images(call: Call[FilterQuery, None]) -> PruneAnswer:
     """Remove images that nothing uses."""
-    _check(call.query.filters, PRUNE_FILTERS)
+    check_filters(call.query.filters, PRUNE_FILTERS)
     rows, freed = await images.prune(call.service, call.query.filters)
     return PruneAnswer(images_deleted=list(rows) or None, space_reclaimed=freed)
 

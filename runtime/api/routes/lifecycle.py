@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
@@ -12,7 +10,6 @@ from runtime.api.http.routing import Call, route
 from runtime.api.http.streaming import while_connected
 from runtime.engine.errors import BadParameterError, NotFoundError
 from runtime.engine.service.model.request import Body, Query
-from runtime.engine.service.records.waiters import Ended
 
 
 class StartQuery(Query):
@@ -104,7 +101,7 @@ async def wait(call: Call[WaitQuery, None]) -> web.StreamResponse:
     try:
         # Clients start the container once they have this head: from here on its end must not be missed.
         await response.prepare(call.request)
-        ended = await while_connected(call.request, _result(future))
+        ended = await while_connected(call.request, future)
     finally:
         future.cancel()
     answer = WaitAnswer(
@@ -112,7 +109,3 @@ async def wait(call: Call[WaitQuery, None]) -> web.StreamResponse:
     )
     await response.write(msgspec.json.encode(answer) + b"\n")
     return response
-
-
-async def _result(future: asyncio.Future[Ended]) -> Ended:
-    return await future

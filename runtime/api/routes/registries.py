@@ -298,15 +298,11 @@ async def _alone(call: Call[Any, Any], work: Callable[[CancelToken], T]) -> T:
     cancel = CancelToken()
     try:
         future = asyncio.get_running_loop().run_in_executor(_THREADS, work, cancel)
-        return await while_connected(call.request, _awaited(future))
+        return await while_connected(call.request, future)
     except RegistryError as error:
         raise ApiError(str(error), error.http_status) from error
     finally:
         cancel.abort()
-
-
-async def _awaited(future: asyncio.Future[T]) -> T:
-    return await future
 
 
 async def _stream(

@@ -9,14 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from runtime.api.http.routing import Call, route
 from runtime.engine.errors import ConflictError
-from runtime.engine.service.model.filters import (
-    Filters,
-    any_matches,
-    check_filters,
-    flag_of,
-    label_differs,
-    label_matches,
-)
+from runtime.engine.service.model.filters import Filters, any_matches, check_filters, flag_of, labels_fit
 from runtime.engine.service.model.request import Body, FilterQuery, Query
 from runtime.engine.service.service import Service
 from runtime.volume.errors import VolumeError, VolumeNotFoundError
@@ -121,7 +114,7 @@ async def prune_volumes(call: Call[FilterQuery, None]) -> Pruned:
     named = bool(flag_of(filters, "all")) or call.version < _PRUNES_ANONYMOUS
     removed, freed = [], 0
     for volume in _unused(call.service):
-        if not (named or ANONYMOUS in volume.labels) or not _has_labels(volume, filters):
+        if not (named or ANONYMOUS in volume.labels) or not labels_fit(filters, volume.labels):
             continue
         try:
             size = await asyncio.to_thread(call.service.volumes.usage, volume.name)
@@ -171,15 +164,9 @@ def _selected(service: Service, filters: Filters) -> list[Volume]:
         for volume in service.volumes.list()
         if any_matches(filters.get("name", ()), volume.name)
         and (not drivers or volume.driver in drivers)
-        and _has_labels(volume, filters)
+        and labels_fit(filters, volume.labels)
     ]
     if dangling is None:
         return found
     unused = {volume.name for volume in _unused(service)}
     return [volume for volume in found if (volume.name in unused) == dangling]
-
-
-def _has_labels(volume: Volume, filters: Filters) -> bool:
-    return label_matches(filters.get("label", ()), volume.labels) and label_differs(
-        filters.get("label!", ()), volume.labels
-    )

@@ -155,7 +155,7 @@ def history_items(service: Service, image: Image) -> list[HistoryItem]:
     return [
         HistoryItem(
             id=step.id,
-            created=_unix(step.created),
+            created=int(seconds_of(step.created)),
             created_by=step.created_by,
             tags=list(step.names) or None,
             size=step.size,
@@ -163,10 +163,3 @@ def history_items(service: Service, image: Image) -> list[HistoryItem]:
         )
         for step in history(service.images, image)
     ]
-
-
-def _unix(created: str) -> int:
-    try:
-        return int(seconds_of(created)) if created else 0
-    except ValueError:
-        return 0

@@ -98,10 +98,7 @@ def save(store: ImageStore, chosen: Sequence[Chosen]) -> Iterator[bytes]:
 
 def _created_s(image: Image) -> int:
     """Return when the image was created, in Unix seconds; 0 if unknown or not representable in a tar."""
-    try:
-        return max(0, int(seconds_of(image.config.created or "")))
-    except ValueError:
-        return 0
+    return max(0, int(seconds_of(image.config.created)))
 
 
 def _manifest(store: ImageStore, image: Image) -> Manifest:

@@ -129,9 +129,12 @@ def timestamp(text: str) -> float:
         ) from error
 
 
-def seconds_of(text: str) -> float:
-    """Return the Unix seconds of an RFC 3339 time. Raises ValueError."""
-    return times.ns_of(text) / 1e9
+def seconds_of(created: str | None) -> float:
+    """Return the Unix seconds of an RFC 3339 time; 0 for none, or one that cannot be read."""
+    try:
+        return times.ns_of(created) / 1e9 if created else 0.0
+    except MalformedError:
+        return 0.0
 
 
 # ---- rows -----------------------------------------------------------------------------------------------
@@ -163,7 +166,7 @@ def _row(
     return ImageRow(
         id=image_id,
         parent=catalog.parent_of(mine, image_id),
-        created=_seconds_or_zero(config.created),
+        created=seconds_of(config.created),
         names=names,
         repo_digests=digests,
         labels=dict(execution.labels or {}) if execution else {},
@@ -171,13 +174,6 @@ def _row(
         dangling=not names and not has_children,
         intermediate=not names and not digests and has_children,
     )
-
-
-def _seconds_or_zero(created: str | None) -> float:
-    try:
-        return seconds_of(created) if created else 0.0
-    except ValueError:
-        return 0.0
 
 
 def _depth(entries: Entries, image_id: str) -> int:

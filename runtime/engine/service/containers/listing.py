@@ -11,8 +11,8 @@ from runtime.engine.service.model.filters import (
     Filters,
     any_matches,
     check_filters,
-    label_differs,
     label_matches,
+    labels_fit,
 )
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.rules.ports import exposed
@@ -95,8 +95,7 @@ def prunable(records: Iterable[ContainerRecord], filters: Filters) -> list[Conta
         for record in records
         if record.state.status in ("created", "exited", "dead")
         and (before is None or times.ns_of(record.created) < before)
-        and label_matches(filters.get("label", ()), record.config.labels)
-        and label_differs(filters.get("label!", ()), record.config.labels)
+        and labels_fit(filters, record.config.labels)
     ]
 
 

@@ -14,31 +14,24 @@ Filters = Mapping[str, Sequence[str]]
 """Name → values. Values of one name are alternatives (labels: all must hold); names must all hold."""
 
 
-def parse_filters(text: str | None, allowed: Collection[str] | None = None) -> Filters:
-    """Read the query's JSON; old clients send `{"label": {"a=b": true}}`.
-
-    Raises BadParameterError. allowed: the valid names; None allows all.
-    """
-    if not text:
-        return {}
+def parse_filters(text: str) -> Filters:
+    """Read the query's JSON; old clients send `{"label": {"a=b": true}}`. Raises BadParameterError."""
     try:
         found = msgspec.json.decode(text, type=dict[str, dict[str, bool] | list[str] | None] | None)
     except msgspec.MsgspecError as error:
         raise BadParameterError(f"invalid filters: {error}; send a JSON object of lists") from error
-    filters = {
+    return {
         name: [value for value, wanted in values.items() if wanted]
         if isinstance(values, dict)
         else values or []
         for name, values in (found or {}).items()
     }
-    check_filters(filters, allowed)
-    return filters
 
 
-def check_filters(filters: Filters, allowed: Collection[str] | None) -> None:
+def check_filters(filters: Filters, allowed: Collection[str]) -> None:
     """Refuse names outside `allowed`. Raises BadParameterError, in the words docker's clients know."""
     for name in filters:
-        if allowed is not None and name not in allowed:
+        if name not in allowed:
             raise BadParameterError(f"invalid filter '{name}'")
 
 
@@ -52,9 +45,12 @@ def label_matches(wanted: Sequence[str], labels: Mapping[str, str] | None) -> bo
     return True
 
 
-def label_differs(unwanted: Sequence[str], labels: Mapping[str, str] | None) -> bool:
-    """Say whether none of `unwanted` (the filter `label!`) is among `labels`."""
-    return not any(label_matches([label], labels) for label in unwanted)
+def labels_fit(filters: Filters, labels: Mapping[str, str] | None) -> bool:
+    """Say whether the labels have all of the filter `label`, and none of `label!`."""
+    unwanted = filters.get("label!", ())
+    return label_matches(filters.get("label", ()), labels) and not any(
+        label_matches([label], labels) for label in unwanted
+    )
 
 
 def any_matches(patterns: Sequence[str], value: str) -> bool:

@@ -6,14 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from runtime.docker_syntax import times
 from runtime.engine.errors import BadParameterError, NotFoundError
-from runtime.engine.service.model.filters import (
-    Filters,
-    any_matches,
-    check_filters,
-    flag_of,
-    label_differs,
-    label_matches,
-)
+from runtime.engine.service.model.filters import Filters, any_matches, check_filters, flag_of, labels_fit
 from runtime.engine.service.networks.live_network import LiveNetwork
 
 _LIST = frozenset({"dangling", "driver", "id", "label", "name", "scope", "type"})
@@ -56,8 +49,7 @@ def prunable(nets: Iterable[LiveNetwork], filters: Filters) -> list[LiveNetwork]
         net
         for net in nets
         if _is_dangling(net)
-        and label_matches(filters.get("label", ()), net.record.labels)
-        and label_differs(filters.get("label!", ()), net.record.labels)
+        and labels_fit(filters, net.record.labels)
         and (until is None or times.ns_of(net.record.created) < until)
     ]
 
@@ -71,7 +63,7 @@ def _fits(net: LiveNetwork, filters: Filters) -> bool:
         and (not drivers or record.driver in drivers)
         and (not scopes or "local" in scopes)
         and (not kinds or ("builtin" if record.predefined else "custom") in kinds)
-        and label_matches(filters.get("label", ()), record.labels)
+        and labels_fit(filters, record.labels)
     )
 
 

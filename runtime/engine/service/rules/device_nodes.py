@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runtime.engine.errors import BadParameterError
+from runtime.engine.privileges import device_node
 from runtime.engine.service.model.request import DeviceMapping
 from runtime.oci.spec import Device
 from runtime.spawn.cgroups import DeviceRule
@@ -77,20 +78,12 @@ def _expand(source: str, target: str) -> list[tuple[str, str]]:
 
 def _node(source: str, target: str) -> Device:
     try:
-        info = Path(source).stat()
+        node = device_node(target, Path(source).stat())
     except OSError as error:
         raise _unusable(source, (error.strerror or "").lower()) from error
-    if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
+    if node is None:
         raise _unusable(source, "not a device node")
-    return Device(
-        path=target,
-        type="c" if stat.S_ISCHR(info.st_mode) else "b",
-        major=os.major(info.st_rdev),
-        minor=os.minor(info.st_rdev),
-        file_mode=stat.S_IMODE(info.st_mode),
-        uid=info.st_uid,
-        gid=info.st_gid,
-    )
+    return node
 
 
 def _unusable(source: str, why: str) -> BadParameterError:
