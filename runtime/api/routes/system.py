@@ -18,8 +18,7 @@ from runtime.api.http.routing import Call, Raw, route, routes_of
 from runtime.api.routes import route_modules
 from runtime.engine.service.info import InfoAnswer
 from runtime.engine.service.model.request import Body
-
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+from runtime.image.documents import architecture
 
 _PING = {
     "Builder-Version": "1",  # of `docker build`: 1 is the classic one
@@ -76,11 +75,11 @@ async def version(call: Call) -> Version:
 
 @cache
 def _version(experimental: bool) -> Version:
-    machine, kernel = platform.machine(), os.uname().release
+    kernel = os.uname().release
     newest, oldest = versions.text(versions.NEWEST), versions.text(versions.OLDEST)
     details = {
         "ApiVersion": newest,
-        "Arch": ARCHITECTURES.get(machine, machine),
+        "Arch": architecture(),
         "BuildTime": "",
         "Experimental": str(experimental).lower(),
         "GitCommit": "",

@@ -58,15 +58,15 @@ class StateDocument(Body, kw_only=True):
 class NetworkSettings(Body, kw_only=True):
     """Addresses and ports. The top-level addresses are those on the network `bridge`, for old clients."""
 
-    bridge: str
+    bridge: str = ""
     sandbox_id: str = msgspec.field(name="SandboxID")
     sandbox_key: str
     ports: dict[str, list[PortBinding] | None]
-    hairpin_mode: bool
-    link_local_ipv6_address: str = msgspec.field(name="LinkLocalIPv6Address")
-    link_local_ipv6_prefix_len: int = msgspec.field(name="LinkLocalIPv6PrefixLen")
-    secondary_ip_addresses: list[Any] | None = msgspec.field(name="SecondaryIPAddresses")
-    secondary_ipv6_addresses: list[Any] | None = msgspec.field(name="SecondaryIPv6Addresses")
+    hairpin_mode: bool = False
+    link_local_ipv6_address: str = msgspec.field(name="LinkLocalIPv6Address", default="")
+    link_local_ipv6_prefix_len: int = msgspec.field(name="LinkLocalIPv6PrefixLen", default=0)
+    secondary_ip_addresses: list[Any] | None = msgspec.field(name="SecondaryIPAddresses", default=None)
+    secondary_ipv6_addresses: list[Any] | None = msgspec.field(name="SecondaryIPv6Addresses", default=None)
     endpoint_id: str = msgspec.field(name="EndpointID")
     gateway: str
     global_ipv6_address: str = msgspec.field(name="GlobalIPv6Address")
@@ -93,10 +93,10 @@ class ContainerDocument(Body, kw_only=True):
     log_path: str
     name: str
     restart_count: int
-    driver: str
+    driver: str = "overlay2"
     platform: str
-    mount_label: str
-    process_label: str
+    mount_label: str = ""
+    process_label: str = ""
     app_armor_profile: str
     exec_ids: list[str] | None = msgspec.field(name="ExecIDs")
     host_config: HostConfig
@@ -127,10 +127,7 @@ def inspect(
         log_path=str(directory / "log.json") if logs else "",
         name=f"/{record.name}",
         restart_count=record.state.restart_count,
-        driver="overlay2",
         platform=platform.system().lower(),
-        mount_label="",
-        process_label="",
         app_armor_profile=apparmor_of(record.host_config, is_on=host_facts().apparmor),
         exec_ids=service.execs.of(record.id) or None,
         # Both omit some fields if they are None, which a struct cannot do field by field.
@@ -177,15 +174,9 @@ def network_settings(record: ContainerRecord) -> NetworkSettings:
     old = networks.get("bridge") or EndpointSettings()
     sandbox = f"/proc/{record.state.pid}/ns/net" if record.state.running and record.state.pid else ""
     return NetworkSettings(
-        bridge="",
         sandbox_id=record.id if sandbox else "",
         sandbox_key=sandbox,
         ports=port_map(record),
-        hairpin_mode=False,
-        link_local_ipv6_address="",
-        link_local_ipv6_prefix_len=0,
-        secondary_ip_addresses=None,
-        secondary_ipv6_addresses=None,
         endpoint_id=old.endpoint_id,
         gateway=old.gateway,
         global_ipv6_address=old.global_ipv6_address,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from runtime.engine.service.containers.to_config import FILES, Surroundings, hos
 from runtime.engine.service.host.facts import host_facts
 from runtime.engine.service.host.filesystem_probe import check_answers
 from runtime.engine.service.model.record import ContainerRecord, MountPoint, now
+from runtime.engine.service.networks.files import replace_in_place
 from runtime.engine.service.records.table import ContainerEntry
 from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.rules import namespace_modes
@@ -190,7 +190,7 @@ class Starter:
         }
         for name in FILES:
             try:
-                _write(f"{directory}/{name}", contents.get(name, b""))
+                replace_in_place(f"{directory}/{name}", contents.get(name, b""))
             except OSError as error:
                 raise EngineError(f"write {directory}/{name}: {errno_advice(error)}") from error
 
@@ -261,13 +261,3 @@ def _make_source(point: MountPoint) -> None:
                 f"error while creating mount source path '{point.source}': "
                 f"mkdir {error.filename}: {errno_text(error)}"
             ) from error
-
-
-def _write(path: str, data: bytes) -> None:
-    """Write in place: a running container that shares the file sees the new text."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-    try:
-        while data:
-            data = data[os.write(fd, data) :]
-    finally:
-        os.close(fd)

@@ -104,10 +104,11 @@ def _rewrite(path: Path, text: str) -> None:
     replace_in_place(path, text.encode("utf-8", "surrogateescape"))
 
 
-def replace_in_place(path: Path, data: bytes) -> None:
-    """Write a file that a running container has mounted: its inode must stay."""
+def replace_in_place(path: str | Path, data: bytes) -> None:
+    """Write a file that running containers may have mounted: its inode must stay."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     try:
-        os.write(fd, data)
+        while data:
+            data = data[os.write(fd, data) :]
     finally:
         os.close(fd)

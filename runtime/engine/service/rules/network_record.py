@@ -79,22 +79,22 @@ class ConfigReference(Body):
     network: str = ""
 
 
-class NetworkView(Body):
-    """A network as `GET /networks/{id}` shows it."""
+class NetworkView(Body, kw_only=True):
+    """A network as `GET /networks/{id}` shows it; fields with a value here are always so."""
 
     name: str
     id: str
     created: str
-    scope: str
+    scope: str = "local"
     driver: str
-    enable_ipv4: bool = msgspec.field(name="EnableIPv4")
+    enable_ipv4: bool = msgspec.field(name="EnableIPv4", default=True)
     enable_ipv6: bool = msgspec.field(name="EnableIPv6")
     ipam: Ipam = msgspec.field(name="IPAM")
     internal: bool
     attachable: bool
-    ingress: bool
-    config_from: ConfigReference
-    config_only: bool
+    ingress: bool = False
+    config_from: ConfigReference = ConfigReference()
+    config_only: bool = False
     containers: dict[str, NetworkContainer]
     options: dict[str, str]
     labels: dict[str, str]
@@ -177,16 +177,11 @@ class NetworkRecord(msgspec.Struct, frozen=True, kw_only=True):
             name=self.name,
             id=self.id,
             created=self.created,
-            scope="local",
             driver=self.driver,
-            enable_ipv4=True,
             enable_ipv6=self.ipv6,
             ipam=Ipam(driver=self.ipam_driver, options=self.ipam_options, config=config),
             internal=self.internal,
             attachable=self.attachable,
-            ingress=False,
-            config_from=ConfigReference(),
-            config_only=False,
             containers=containers or {},
             options=self.options | ({_BRIDGE + "name": self.link} if self.name == "bridge" else {}),
             labels=self.labels,
