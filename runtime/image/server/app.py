@@ -9,7 +9,6 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 
 from aiohttp import hdrs, web
 
@@ -67,19 +66,14 @@ def make_app(registry: RegistryServer) -> web.Application:
             response.headers.update(_VERSION)
         return response
 
-    @asynccontextmanager
-    async def upkeep() -> AsyncIterator[None]:
+    async def upkeep(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(registry.expire_for_ever())
         yield
         task.cancel()
 
-    async def context(_: web.Application) -> AsyncIterator[None]:
-        async with upkeep():
-            yield
-
     app = web.Application(client_max_size=LONGEST + 1)
     app.router.add_route("*", "/{tail:.*}", answer)
-    app.cleanup_ctx.append(context)
+    app.cleanup_ctx.append(upkeep)
     return app
 
 

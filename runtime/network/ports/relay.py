@@ -7,7 +7,6 @@ listeners to serve; the process confirms each one that it has closed, and exits 
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
 import signal
@@ -167,17 +166,13 @@ class RelayServer:
     def take(self) -> None:
         """Read one order."""
         try:
-            data, ancillary, _, _ = self._orders.recvmsg(_CHUNK, socket.CMSG_SPACE(4))
+            data, fds, _, _ = socket.recv_fds(self._orders, _CHUNK, 1)
         except ConnectionResetError:
-            data, ancillary = b"", []
+            data, fds = b"", []
         if not data:
             self.ended.set()
             return
         order = msgspec.msgpack.decode(data, type=Serve)
-        fds = array.array("i")
-        for level, kind, content in ancillary:
-            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                fds.frombytes(content[: fds.itemsize])
         if not fds:
             task = asyncio.ensure_future(self._stop(order.key, data))
             self._stopping.add(task)

@@ -119,12 +119,12 @@ class Cgroup:
         One write where the kernel has cgroup.kill (5.14). Otherwise repeat until none is left, frozen
         meanwhile if possible, so that a fork bomb cannot outrun it.
         """
-        if not self._kill_file() or self._living():
+        if not self._kill_file() or self.living():
             self._kill_one_by_one()
         deadline, pause = time.monotonic() + wait_s, 0.0005
-        while self._living():
+        while self.living():
             if time.monotonic() > deadline:
-                advice = f"{len(self._living())} processes are stuck in the kernel: see /proc/PID/stack"
+                advice = f"{len(self.living())} processes are stuck in the kernel: see /proc/PID/stack"
                 raise CgroupError("kill all in", self.dirs[0], advice=advice)
             time.sleep(pause)
             pause = min(2 * pause, 0.02)
@@ -140,9 +140,6 @@ class Cgroup:
 
     def living(self) -> list[int]:
         """Return the pids inside that are not zombies."""
-        return self._living()
-
-    def _living(self) -> list[int]:
         return [pid for pid in self.procs() if pid and not _is_zombie(pid)]
 
     def _kill_file(self) -> bool:
@@ -160,7 +157,7 @@ class Cgroup:
         with contextlib.suppress(CgroupError):
             self.request_frozen(True)
         for _ in range(100):
-            living = self._living()
+            living = self.living()
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
