@@ -33,13 +33,13 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     used: dict[tuple[int, str], int]
 
 
-def checks(root: Path, seconds: float = WATCHED_S) -> Iterator[Check]:
-    """Yield all checks of this module. Takes `seconds`, to watch counters."""
+def checks(root: Path) -> Iterator[Check]:
+    """Yield all checks of this module. Takes `WATCHED_S`, to watch counters."""
     yield load(root)
     for resource in ("cpu", "memory", "io"):
         yield pressure(root, resource)
     before, since = read(root), time.monotonic()
-    time.sleep(seconds)
+    time.sleep(WATCHED_S)
     after, passed = read(root), time.monotonic() - since
     yield steal(before, after)
     yield busiest(before, after, passed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,18 @@ from pathlib import Path
 import pytest
 
 from bench.backends.base import BenchImage
+from bench.host import fingerprint, noise
 from bench.image import ImageError, build
 from tests.paths import GUESTS, REPOSITORY
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages have no charts, which take two thirds of a run of fakes; tests/reports draws them."""
-    monkeypatch.setattr("reports.page.build", lambda evidence, target: "<p>not drawn in this test</p>")
+@pytest.fixture(scope="session", autouse=True)
+def brief_looks_at_the_host() -> Iterator[None]:
+    """Runs ask the host's tools for their versions once for all tests, and watch its counters for 10 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fingerprint, "host_tools", functools.cache(fingerprint.host_tools))
+        patch.setattr(noise, "WATCHED_S", 0.01)
+        yield
 
 
 @pytest.fixture(scope="session")

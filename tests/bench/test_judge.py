@@ -70,7 +70,7 @@ def test_smoke_never_gives_a_verdict() -> None:
 # What does not change a verdict
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(st.integers(0, 10**6), st.floats(0.001, 1000.0))
 def test_neither_order_nor_unit_of_the_rows_matters(seed: int, factor: float) -> None:
     frame = samples(["cpu.integer", "memory.bandwidth"], {**ARMS, "runtime": -0.02}, sessions=4, seed=2)
@@ -80,7 +80,7 @@ def test_neither_order_nor_unit_of_the_rows_matters(seed: int, factor: float) ->
         assert (other.estimate or 0.0) == pytest.approx(one.estimate or 0.0, rel=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(st.floats(-0.1, 0.1), st.integers(0, 1000))
 def test_swapping_the_arms_inverts_the_ratio(effect: float, seed: int) -> None:
     frame = samples(["cpu.integer"], {**ARMS, "runtime": effect}, seed=seed)

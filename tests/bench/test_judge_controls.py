@@ -261,7 +261,7 @@ def test_slices_whose_cpu_time_is_not_known_are_left_out() -> None:
     assert "1 of 1 comparison " in found[0].reason
 
 
-@settings(max_examples=10, deadline=None)
+@settings.get_profile("dear")
 @given(st.floats(0.5, 2.0))
 def test_a_check_decides_nothing(rate: float) -> None:
     def others(frame: pd.DataFrame) -> list[Verdict]:

@@ -1,5 +1,6 @@
 """Verdicts of a run that looked at its data: the level each is read at, and how often they err."""
 
+import functools
 import math
 
 import msgspec
@@ -27,13 +28,11 @@ PRIMARY = list(PERFORMANCE.primary)
 SHORT = Looks(first=5, last=10)
 
 
+@functools.cache
 def pair(sessions: int) -> Comparison:
     """A comparison that was measured in so many sessions."""
     frame = samples(["s"], {"host": 0.0, "runtime": 0.0}, sessions=sessions, blocks=1)
     return ratio(RunSeries(collect(frame)), ("s", "runtime"), "primary", "host")
-
-
-PAIRS = {sessions: pair(sessions) for sessions in range(2, 25)}
 
 
 def spent(closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int], **how: object) -> Spending:
@@ -45,7 +44,7 @@ def spent(closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int],
 
 def test_a_run_that_looks_once_spends_all_of_alpha() -> None:
     once = spending(plan(["s"], looks=None), 6, [closed("s", "runtime", 5)], final=True)
-    assert once.level(0.05, PAIRS[6]) == Spending().level(0.05, PAIRS[6]) == 0.05
+    assert once.level(0.05, pair(6)) == Spending().level(0.05, pair(6)) == 0.05
 
 
 @pytest.mark.parametrize(
@@ -65,25 +64,25 @@ def test_a_pair_ends_by_a_look_or_by_the_plan_and_the_clock(
     closed_: dict[tuple[str, str], int], ends: dict[tuple[str, str], int], final: bool
 ) -> None:
     expected = level(0.05, 7, LOOKS.first, LOOKS.last, final=final)
-    assert spent(closed_, ends).level(0.05, PAIRS[7]) == expected
+    assert spent(closed_, ends).level(0.05, pair(7)) == expected
 
 
 def test_a_look_at_a_run_that_goes_on_spends_its_share_and_no_more() -> None:
     going = spent({}, {("s", "runtime"): 24}, final=False, sessions=8)
-    assert going.level(0.05, PAIRS[8]) == level(0.05, 8, LOOKS.first, LOOKS.last, final=False) < 0.05
+    assert going.level(0.05, pair(8)) == level(0.05, 8, LOOKS.first, LOOKS.last, final=False) < 0.05
     ended = spent({}, {("s", "runtime"): 8}, final=False, sessions=8)
-    assert ended.level(0.05, PAIRS[8]) == level(0.05, 8, LOOKS.first, LOOKS.last, final=True)
+    assert ended.level(0.05, pair(8)) == level(0.05, 8, LOOKS.first, LOOKS.last, final=True)
 
 
 def test_what_was_ended_for_anothers_sake_before_its_own_first_look_still_has_bounds() -> None:
-    early = spent({("s", "runtime"): 6}, {}).level(0.05, PAIRS[3])
+    early = spent({("s", "runtime"): 6}, {}).level(0.05, pair(3))
     assert early == level(0.05, LOOKS.first, LOOKS.first, LOOKS.last, final=False)
 
 
 @given(st.integers(2, 24), st.one_of(st.none(), st.integers(5, 24)), st.integers(5, 24))
 def test_no_level_is_above_alpha(own: int, stop: int | None, end: int) -> None:
     places = {} if stop is None else {("s", "runtime"): stop}
-    assert 0 < spent(places, {("s", "host"): end}).level(0.05, PAIRS[own]) <= 0.05
+    assert 0 < spent(places, {("s", "host"): end}).level(0.05, pair(own)) <= 0.05
 
 
 # Rows
@@ -152,6 +151,7 @@ def walked(frame: pd.DataFrame, planned: Plan, claims: Claims = CLAIMS) -> tuple
     return judge(kept, claims, planned, closed=ended, sessions_run=planned.looks.last), ended
 
 
+@pytest.mark.slow
 def test_on_the_margin_looks_err_no_more_often_than_one_look() -> None:
     names = [f"cpu.sim{n}" for n in range(500)]
     arms = (ARMS[0], ARMS[1], ARMS[2])
@@ -186,6 +186,7 @@ def alike(effect: dict[str, float], arms: int) -> tuple[pd.DataFrame, Plan]:
     return frame, plan(list(effect), arms=planned, looks=SHORT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("effect", "wrong"),
     [

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pandas as pd
 import pytest
 
 from bench import model
 from reports import headline
 from reports.controls import controls
-from reports.load import Evidence
+from reports.load import Evidence, load
 from reports.page import build
 from tests.reports import synthetic
 from tests.reports.made_verdicts import evidence_of, sped, verdict
@@ -41,6 +42,12 @@ def extra(metric: str, state: model.State, ratio: float = 0.98) -> model.Verdict
 
 
 PASSED = verdict("control.aa", "joint", "supported", arm="host-b")
+
+
+@pytest.fixture(scope="module")
+def small(few: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """A run of few metrics, of which a page is made quickly."""
+    return load(synthetic.write(tmp_path_factory.mktemp("few") / "run", samples=few))
 
 
 def said(text: str) -> str:
@@ -136,12 +143,12 @@ def test_the_widest_figure_of_a_system_is_not_a_disagreement_while_it_may_be_noi
 
 
 def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
-    evidence: Evidence, tmp_path: Path
+    small: Evidence, tmp_path: Path
 ) -> None:
     joint = verdict("control.aa", "joint", "refuted", arm="host-b")
     clock = verdict("check.clock", "cpu.integer", "supported", estimate=1.02)
     rows = (joint, aa("cpu.integer", "refuted", 0.9), extra("joint", "inconclusive"), clock)
-    page = build(evidence_of(*rows, evidence=evidence), tmp_path / "report.html")
+    page = build(evidence_of(*rows, evidence=small), tmp_path / "report.html")
     head = page.partition("<h1>")[2].partition("</h1>")[0]
 
     assert head.startswith("RUN INVALID: the negative control failed")
@@ -150,8 +157,8 @@ def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
         assert part in page
 
 
-def test_controls_are_in_no_table_of_systems(evidence: Evidence, tmp_path: Path) -> None:
-    page = build(evidence, tmp_path / "report.html")
+def test_controls_are_in_no_table_of_systems(small: Evidence, tmp_path: Path) -> None:
+    page = build(small, tmp_path / "report.html")
     claims = page.partition('<section id="claims">')[2].partition("</section>")[0]
 
     assert "container (ours)" in claims

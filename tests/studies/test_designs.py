@@ -28,6 +28,7 @@ def plan(minutes: float = 3.0, seed: int = 5) -> Plan:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.5, 6.0))
+@pytest.mark.slow
 def test_both_designs_do_the_same_work_on_as_many_instances_of_each_side(seed: int, minutes: float) -> None:
     ours = plan(minutes, seed)
     theirs = designs.one_after_the_other(ours)
@@ -131,6 +132,7 @@ def test_the_picture_is_svg_with_both_intervals_of_every_metric() -> None:
     assert all(0 <= x <= WIDTH for x in inside)
 
 
+@pytest.mark.slow
 def test_a_whole_comparison_on_fakes(tmp_path: Path) -> None:
     one, profile = designs.design(SCENARIOS, 0.6, 1, (0,))
     host = FakeBackend("host")

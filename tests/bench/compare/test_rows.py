@@ -201,6 +201,7 @@ def test_what_could_not_be_used_is_reported(tmp_path):
 STRANGE = st.sampled_from([0.0, -1.0, math.nan, math.inf, 1e-300, 1e300])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_is_missing_or_strange_it_answers_or_says_why_not(data):

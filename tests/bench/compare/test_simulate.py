@@ -6,11 +6,13 @@ from bench.compare.simulate import NOISES, TABLES, Design, rates
 from bench.model import Looks
 from bench.stats.validate import page
 
+pytestmark = pytest.mark.slow
+
 ALPHA = 0.05
-RUNS = 400
+RUNS = 200
 LOOKS = Looks(first=4, last=16)
-SLACK = 0.022
-"""Two standard errors of a true 5 % in 400 gates."""
+SLACK = 0.031
+"""Two standard errors of a true 5 % in 200 gates."""
 
 BY_NAME = {world.name: world for world in NOISES}
 LUCK = BY_NAME["session effects"]

@@ -14,6 +14,8 @@ from bench.counting_registry import CountingRegistry, CountingRegistryError
 from bench.counting_registry.images import LARGE, LAST, make_layer, push_images
 from bench.counting_registry.relay import Relay
 
+pytestmark = pytest.mark.programs
+
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"
 
 

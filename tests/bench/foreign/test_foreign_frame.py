@@ -319,7 +319,7 @@ def numbers(row) -> list[float | None]:
     return [row.estimate, row.low, row.high]
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(ways, seeds, st.sampled_from(["higher", "lower"]))
 def test_the_order_of_rows_and_the_names_of_sessions_have_no_influence(way: str, seed: int, better: str):
     rng = np.random.default_rng(seed)
@@ -334,7 +334,7 @@ def test_the_order_of_rows_and_the_names_of_sessions_have_no_influence(way: str,
         assert (row.verdict, row.reason) == (before[row.metric].verdict, before[row.metric].reason)
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(ways, seeds, st.floats(1e-12, 1e12))
 def test_a_constant_factor_leaves_the_ratios(way: str, seed: int, factor: float):
     frame = WAYS[way](samples(sessions=5, blocks=3, seed=seed))
@@ -343,7 +343,7 @@ def test_a_constant_factor_leaves_the_ratios(way: str, seed: int, factor: float)
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(ways, seeds)
 def test_the_other_system_as_the_baseline_mirrors_the_ratio(way: str, seed: int):
     frame = WAYS[way](samples({"host": 0.0, "box": 0.01}, sessions=5, blocks=3, seed=seed))
@@ -351,7 +351,7 @@ def test_the_other_system_as_the_baseline_mirrors_the_ratio(way: str, seed: int)
     assert numbers(back) == pytest.approx([1 / there.estimate, 1 / there.high, 1 / there.low], rel=1e-9)
 
 
-@settings(max_examples=15, deadline=None)
+@settings.get_profile("dear")
 @given(ways, seeds)
 def test_the_reciprocal_of_a_value_with_the_other_direction_says_the_same(way: str, seed: int):
     """Seconds a request or requests a second. An odd number of readings, whose median is one of them."""

@@ -188,6 +188,7 @@ def test_aggregates_alone_are_refused_with_the_flag_that_helps(tmp_path: Path):
 # ---- pytest-benchmark ------------------------------------------------------------------------------------
 
 
+@pytest.mark.programs
 def test_two_files_of_pytest_benchmark_are_two_systems(made: list[str]):
     found = gather(made[:2])
     assert found.kind == "2 files of pytest-benchmark"
@@ -200,6 +201,7 @@ def test_two_files_of_pytest_benchmark_are_two_systems(made: list[str]):
     assert all("from one process" in row.reason for row in rows)
 
 
+@pytest.mark.programs
 def test_the_benchmarks_of_one_file_are_systems_inside_their_groups(made: list[str]):
     found = gather(made[:1])
     assert metrics(found) == {"time", "sorting"}
@@ -208,6 +210,7 @@ def test_the_benchmarks_of_one_file_are_systems_inside_their_groups(made: list[s
     assert rows["test_sort"].verdict == "inconclusive"
 
 
+@pytest.mark.programs
 def test_a_parameter_of_the_benchmarks_names_the_systems(made: list[str], tmp_path: Path):
     def only_folds(whole):
         whole["benchmarks"] = [one for one in whole["benchmarks"] if one["params"]]
@@ -219,11 +222,13 @@ def test_a_parameter_of_the_benchmarks_names_the_systems(made: list[str], tmp_pa
         gather(made[:1], by="how")
 
 
+@pytest.mark.programs
 def test_a_saved_file_without_data_names_the_flag_that_helps(made: list[str]):
     with pytest.raises(ForeignError, match="--benchmark-json"):
         gather(made[2:])
 
 
+@pytest.mark.programs
 def test_benchmarks_of_one_name_in_two_modules_go_by_their_full_names(made: list[str], tmp_path: Path):
     def twins(whole):
         other = json.loads(json.dumps(whole["benchmarks"][0]))

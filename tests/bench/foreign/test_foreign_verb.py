@@ -243,6 +243,7 @@ def test_a_file_that_cannot_be_judged_is_named_and_nothing_is_written(
         assert says in result.stderr.replace("\n", "")
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_full_disk_and_a_plain_terminal_are_borne(slow: Path, options: tuple[str, ...]):
     command = [sys.executable, "-m", "bench", "judge", str(slow), *options]

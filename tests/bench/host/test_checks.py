@@ -141,7 +141,7 @@ def process(pid: int, name: str, ticks: int) -> dict[str, str]:
     ],
 )
 def test_noise(tmp_path, name, files, expected):
-    assert state(noise.checks(put(tmp_path, files), seconds=0.0), name) == expected
+    assert state(noise.checks(put(tmp_path, files)), name) == expected
 
 
 def test_the_busiest_are_named_and_we_are_not(tmp_path):

@@ -163,6 +163,7 @@ def test_a_self_tests_few_pairs_mostly_know_the_noise_of_a_session():
     assert 0.8 < np.median(ratios) < 1.2
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=2), st.lists(st.lists(st.floats(-1, 1), min_size=1), min_size=1)

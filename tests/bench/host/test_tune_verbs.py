@@ -109,6 +109,7 @@ def test_show_takes_no_command(here):
     assert invoke("tune", "--show", "--", "true").exit_code == 2
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_goes_to_the_command_and_all_is_put_back(root, number):
     child = start(root, "tune", "--", "sleep", PATIENCE_S)
@@ -120,6 +121,7 @@ def test_a_signal_goes_to_the_command_and_all_is_put_back(root, number):
     assert not (root / "run/ninetynine" / RECORD).exists()
 
 
+@pytest.mark.programs
 def test_after_a_kill_the_next_start_puts_it_back(root):
     child = start(root, "tune", "--", "sh", "-c", "echo $$; exec sleep 600")
     eventually(lambda: value(root), "1", child=child)
@@ -145,7 +147,7 @@ def test_two_at_once_are_refused(root, here):
 
 
 @pytest.fixture
-def fakes(here, tmp_path, monkeypatch):
+def fakes(here, tmp_path, monkeypatch, undrawn):
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     use(Dependencies.fake(fake_backends(), fake_scenarios(), fake_image()))
     yield here

@@ -14,6 +14,8 @@ from bench.stats.validate.__main__ import main
 from bench.stats.validate.recorded import recording
 from bench.stats.validate.worlds import BY_NAME, WORLDS
 
+pytestmark = pytest.mark.slow
+
 RUNS = 2000
 HELD = [world for world in WORLDS if world.held]
 SLACK = 0.015
@@ -29,7 +31,6 @@ def rng(seed: int = 1) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-@pytest.mark.slow
 def test_every_figure_of_the_suites_own_design_is_within_its_bounds(results) -> None:
     assert [str(check) for check in table.checks(results) if not check.holds] == []
 

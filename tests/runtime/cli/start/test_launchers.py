@@ -13,6 +13,8 @@ import pytest
 from tests.paths import REPOSITORY
 from tests.runtime.cli.nn_process import compile_nn
 
+pytestmark = pytest.mark.programs
+
 PACKAGES = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 HOW = """
 def script():

@@ -60,6 +60,7 @@ def test_the_hub_has_many_names(config):
         assert credentials.lookup(name, config) == Credential("me", "x")
 
 
+@pytest.mark.programs
 def test_a_helper_keeps_what_the_file_does_not(config, helper):
     write(config, {"credsStore": "test"})
     assert credentials.store("registry:5000", Credential("me", "secret"), config) == "docker-credential-test"
@@ -72,6 +73,7 @@ def test_a_helper_keeps_what_the_file_does_not(config, helper):
     assert credentials.lookup("registry:5000", config) is None
 
 
+@pytest.mark.programs
 def test_a_helper_forgets_all_names_of_a_registry(config, helper):
     write(config, {"credsStore": "test", "auths": {"https://registry:5000": {}, "http://other": {}}})
     for name in ("https://registry:5000", "http://registry:5000", "http://other"):

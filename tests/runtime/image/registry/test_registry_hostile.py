@@ -358,6 +358,7 @@ def test_a_header_line_without_end(served, brief, store):
     refused(brief, store, served, ConnectionFailedError, "header line")
 
 
+@pytest.mark.slow
 def test_a_head_that_drips(served, impatient, store):
     def answer(handler):
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
@@ -367,11 +368,13 @@ def test_a_head_that_drips(served, impatient, store):
     refused(impatient, store, served, ConnectionFailedError, "stalls")
 
 
+@pytest.mark.slow
 def test_nothing_comes_at_all(served, prompt, store):
     on_layer(served, lambda handler: handler.rfile.read(1))  # until the client goes
     refused(prompt, store, served, ConnectionFailedError, "stalls")
 
 
+@pytest.mark.slow
 def test_a_body_that_stops(served, prompt, store):
     def answer(handler):
         handler.send_response(200)
@@ -385,6 +388,7 @@ def test_a_body_that_stops(served, prompt, store):
     refused(prompt, store, served, ConnectionFailedError, "ended after 10 of")
 
 
+@pytest.mark.slow
 def test_a_body_that_drips(fake, impatient, store):
     image = make_image([tar_of({"data": os.urandom(100_000)})], "none")
     fake.add(image)
@@ -400,6 +404,7 @@ def test_a_body_that_drips(fake, impatient, store):
     refused(impatient, store, fake, (ConnectionFailedError, RegistryDataError), "stalls")
 
 
+@pytest.mark.slow
 def test_a_manifest_that_drips(served, impatient, store):
     def answer(handler):
         handler.send_response(200)
@@ -411,6 +416,7 @@ def test_a_manifest_that_drips(served, impatient, store):
     refused(impatient, store, served, ConnectionFailedError, "comes too slowly")
 
 
+@pytest.mark.slow
 def test_interim_answers_without_end(served, impatient, store):
     on_layer(served, lambda handler: forever(handler, b"HTTP/1.1 100 Continue\r\n\r\n", 0.01))
     refused(impatient, store, served, ConnectionFailedError, "stalls")

@@ -227,6 +227,7 @@ def test_an_upload_to_where_we_do_not_go(fake, client, local, layers, location):
         client.push(local, fake.name())
 
 
+@pytest.mark.slow
 def test_an_upload_elsewhere_shows_no_credentials(fake, client, local, layers):
     with contextlib.closing(Fake()) as elsewhere:
         elsewhere.gate = lambda handler: _drain(handler)
