@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer import testing
 
 from bench.backends.base import BenchImage
 from bench.host import fingerprint, noise
@@ -17,11 +18,12 @@ from tests.paths import GUESTS, REPOSITORY
 
 
 @pytest.fixture(scope="session", autouse=True)
-def brief_looks_at_the_host() -> Iterator[None]:
-    """Runs ask the host's tools for their versions once for all tests, and watch its counters for 10 ms."""
+def once_for_all() -> Iterator[None]:
+    """Ask the host's tools for their versions once, and build the command line once; watch counters 10 ms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fingerprint, "host_tools", functools.cache(fingerprint.host_tools))
         patch.setattr(noise, "WATCHED_S", 0.01)
+        patch.setattr(testing, "_get_command", functools.cache(testing._get_command))
         yield
 
 

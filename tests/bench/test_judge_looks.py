@@ -167,6 +167,7 @@ def test_on_the_margin_looks_err_no_more_often_than_one_look() -> None:
         assert states.count(state) / len(names) < 0.05 + 0.02
 
 
+@pytest.mark.slow
 def test_what_is_clear_is_closed_early_and_called_right() -> None:
     frame = samples(PRIMARY, {**ALL_ARMS, "runtime": 0.005}, sessions=LOOKS.last, noise=0.004)
     rows, ended = walked(frame, plan(PRIMARY))

@@ -63,14 +63,14 @@ def test_another_seed_gives_another_order_of_the_same_visits():
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_order_counts_from_zero_over_the_run(given_inputs):
     found = plans.make_plan(*given_inputs)
     assert [step.order for step in found.steps] == list(range(len(found.steps)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_a_turn_holds_each_arm_once_and_nothing_comes_between(given_inputs):
     found = plans.make_plan(*given_inputs)
@@ -86,7 +86,7 @@ def test_a_turn_holds_each_arm_once_and_nothing_comes_between(given_inputs):
         assert {arm.name for arm in fast if plans.serves(arm, by_name[key[3]])} <= set(arms), key
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_the_core_sessions_hold_every_scenario_and_every_arm_of_it(given_inputs):
     profile, _, arms, scenarios = given_inputs
@@ -100,7 +100,7 @@ def test_the_core_sessions_hold_every_scenario_and_every_arm_of_it(given_inputs)
         assert first == attending
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_the_control_gets_exactly_what_the_host_gets(given_inputs):
     found = plans.make_plan(*given_inputs)
@@ -111,7 +111,7 @@ def test_the_control_gets_exactly_what_the_host_gets(given_inputs):
     assert visits["host"] == visits["host-b"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_scenarios_share_a_group_exactly_when_their_instances_are_equal(given_inputs):
     found = plans.make_plan(*given_inputs)
@@ -122,7 +122,7 @@ def test_scenarios_share_a_group_exactly_when_their_instances_are_equal(given_in
         assert step.group == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
     chosen, seed, arms, scenarios = given_inputs
@@ -138,7 +138,7 @@ def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
     assert core(chosen) <= max(share * chosen.budget_s, least) * 1.001
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(inputs())
 def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs):
     found = plans.make_plan(*given_inputs)

@@ -182,6 +182,7 @@ def test_interruptions_leave_no_mark_on_verdicts(tmp_path_factory, seed):
     assert resumed == judge(store.frame(in_one_go), known, plan, closed=closed, sessions_run=outcome.sessions)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
 def test_a_clock_that_runs_out_leaves_nothing_unreported_either(tmp_path_factory, seed):
@@ -244,6 +245,7 @@ def test_a_judge_that_breaks_costs_no_measurement(tmp_path):
     assert any("look after session 4 failed" in note and "in the judge" in note for note in contents.notes)
 
 
+@pytest.mark.slow
 def test_an_arm_that_is_gone_on_resume_holds_no_scenario_open(tmp_path):
     bench = Bench(tmp_path, scenarios(), LOOKING, names={"runtime": "runtime"})
 

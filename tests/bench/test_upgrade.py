@@ -108,6 +108,7 @@ def test_what_ended_a_run_was_a_note(newer, text, because):
     assert upgrade.run(document | {"notes": ["a note", *notes]}).notes == ("a note",)
 
 
+@pytest.mark.slow
 def test_every_verb_reads_it(old, tmp_path):
     shown = invoke("show", old)
     assert shown.exit_code == 0, shown.output

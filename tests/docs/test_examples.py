@@ -40,6 +40,7 @@ def test_the_shell_examples_of_a_page_run_in_order(page: Path, tmp_path: Path):
         assert done.returncode == 0, f"{page.name}:\n{block}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name
 )

@@ -25,6 +25,7 @@ def verbs(module: str) -> set[str]:
     return set(re.findall(r"^[│ ]{1,4}([a-z]+) {2,}\S", shown, re.M)) - {"positional"}
 
 
+@pytest.mark.programs
 @pytest.mark.parametrize(("module", "command"), [("bench", "ninetynine"), ("runtime.cli.start.nn", "nn")])
 def test_every_verb_is_in_the_walk_through(module: str, command: str):
     offered = verbs(module)

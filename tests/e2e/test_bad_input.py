@@ -180,7 +180,7 @@ def test_a_file_cut_at_any_byte_is_named_and_no_other_is_touched(
     whole = contents(run)
     for at in cuts(len(whole[run / name]), random.Random(name)):
         os.truncate(run / name, at)
-        status, told = invoke("show", run)
+        status, told = invoke("show", run, "--json")
         assert status == 1, f"cut at {at}"
         assert f"ninetynine: error: {run / name}: " in told, f"cut at {at}: {told}"
         assert contents(run) == whole | {run / name: whole[run / name][:at]}
@@ -195,8 +195,8 @@ def test_judge_makes_a_cut_file_whole_without_losing_a_sample(
     size = (run / name).stat().st_size
     for at in (0, size // 3, size - 2):
         os.truncate(run / name, at)
-        invoke("judge", run)
-        assert invoke("show", run) == (0, ""), f"cut at {at}"
+        invoke("judge", run, "--json")
+        assert invoke("show", run, "--json") == (0, ""), f"cut at {at}"
         assert store.load(run).samples.equals(store.load(finished).samples)
 
 

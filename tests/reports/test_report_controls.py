@@ -142,6 +142,7 @@ def test_the_widest_figure_of_a_system_is_not_a_disagreement_while_it_may_be_noi
     assert found.table.rows[0][4] == "cannot tell"
 
 
+@pytest.mark.slow
 def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
     small: Evidence, tmp_path: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
         assert part in page
 
 
+@pytest.mark.slow
 def test_controls_are_in_no_table_of_systems(small: Evidence, tmp_path: Path) -> None:
     page = build(small, tmp_path / "report.html")
     claims = page.partition('<section id="claims">')[2].partition("</section>")[0]

@@ -51,11 +51,13 @@ def small(where: Path, few: pd.DataFrame, **run: Any) -> Path:
     return synthetic.write(where, samples=few, record=synthetic.run(**run))
 
 
+@pytest.mark.slow
 def test_a_page_is_one_file_beside_its_data_and_small_enough(run_dir: Path, page: Path) -> None:
     assert page == run_dir / "report.html"
     assert page.stat().st_size <= MOST_BYTES
 
 
+@pytest.mark.slow
 def test_a_page_can_be_written_elsewhere(few: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "public.html"
 
@@ -63,11 +65,13 @@ def test_a_page_can_be_written_elsewhere(few: pd.DataFrame, tmp_path: Path) -> N
     assert not (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_a_page_that_cannot_be_written_says_where(few: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"nowhere/report\.html"):
         render(small(tmp_path / "run", few), tmp_path / "nowhere" / "report.html")
 
 
+@pytest.mark.slow
 def test_nothing_is_asked_of_a_network(page: Path) -> None:
     outline = Outline(page)
     links = [attrs.get("href") or "" for attrs in outline.of("a") + outline.of("link")]
@@ -77,6 +81,7 @@ def test_nothing_is_asked_of_a_network(page: Path) -> None:
     assert "default-src 'none'" in str(outline.of("meta"))
 
 
+@pytest.mark.slow
 def test_only_the_two_known_scripts_may_run(page: Path) -> None:
     outline = Outline(page)
     policy = next(attrs["content"] or "" for attrs in outline.of("meta") if "http-equiv" in attrs)
@@ -93,6 +98,7 @@ def test_the_bundle_is_plotlys_own() -> None:
     assert gzip.decompress(base64.b64decode(bundle.packed)).decode() == get_plotlyjs()
 
 
+@pytest.mark.slow
 def test_headings_form_an_outline_without_gaps(page: Path) -> None:
     levels = [int(tag[1]) for tag, _ in Outline(page).tags if tag in ("h1", "h2", "h3")]
 
@@ -100,6 +106,7 @@ def test_headings_form_an_outline_without_gaps(page: Path) -> None:
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
+@pytest.mark.slow
 def test_every_chart_has_words_for_it_and_a_name(page: Path) -> None:
     charts = [attrs for attrs in Outline(page).of("div") if attrs.get("class") == "chart"]
 
@@ -107,12 +114,14 @@ def test_every_chart_has_words_for_it_and_a_name(page: Path) -> None:
     assert all(chart.get("aria-label") and chart.get("role") == "img" for chart in charts)
 
 
+@pytest.mark.slow
 def test_ids_are_unique(page: Path) -> None:
     ids = [attrs["id"] for _, attrs in Outline(page).tags if "id" in attrs]
 
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_the_page_has_the_command_and_the_reasons(page: Path) -> None:
     text = page.read_text()
 
@@ -121,6 +130,7 @@ def test_the_page_has_the_command_and_the_reasons(page: Path) -> None:
     assert "makes no progress" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -139,6 +149,7 @@ def test_odd_runs_are_shown_sensibly(
     assert said in render(small(tmp_path / "run", few, **changes)).read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_measured_nothing_is_a_page_without_charts(few: pd.DataFrame, tmp_path: Path) -> None:
     page = render(synthetic.write(tmp_path / "run", samples=few.iloc[:0], judged=[]))
 
@@ -154,12 +165,14 @@ def test_a_run_cut_after_any_arms_first_samples_is_a_page(few: pd.DataFrame, tmp
         assert Outline(page).of("h1")
 
 
+@pytest.mark.slow
 def test_values_that_are_no_numbers_are_left_out_of_charts(few: pd.DataFrame, tmp_path: Path) -> None:
     spoiled = few.assign(value=few["value"].where(few["order"] % 7 != 0, float("nan")), valid=True)
 
     assert "NaN" not in Outline(render(synthetic.write(tmp_path / "run", samples=spoiled))).scripts
 
 
+@pytest.mark.slow
 def test_raw_data_inside_the_page_is_the_file(run_dir: Path, page: Path) -> None:
     links = {attrs["download"]: attrs["href"] for attrs in Outline(page).of("a") if "download" in attrs}
     parquet = next(href for name, href in links.items() if name and name.endswith(store.SAMPLES))
@@ -176,6 +189,7 @@ def test_raw_data_too_large_is_linked_beside_the_page(tmp_path: Path) -> None:
     assert [file.href for file in missing] == ["", ""]
 
 
+@pytest.mark.slow
 def test_a_hostile_run_stays_text(few: pd.DataFrame, tmp_path: Path) -> None:
     spoiled = few.assign(
         arm=few["arm"].replace("crun", HOSTILE),
@@ -236,6 +250,7 @@ def test_a_long_run_stays_within_the_size(tmp_path: Path) -> None:
     assert page.stat().st_size <= MOST_BYTES
 
 
+@pytest.mark.slow
 def test_daemons_have_charts_of_their_steps_and_of_what_they_moved(few: pd.DataFrame, tmp_path: Path) -> None:
     units = {
         "engine.run.cli": "s",

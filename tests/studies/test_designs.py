@@ -106,6 +106,7 @@ def test_without_drift_neither_is_much_narrower() -> None:
     assert all(0.4 < row.narrower < 2.5 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_sample_that_does_not_count_is_left_out() -> None:
     spoiled = drawn(designs.PAIRED, 0.0)
     spoiled.loc[3, ["value", "valid"]] = [1e9, False]

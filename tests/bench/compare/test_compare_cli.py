@@ -228,6 +228,7 @@ def live(*more):
     return invoke("old", "--live", "--out", "new", "--margin", 0.95, "--gate", "--json", *more)
 
 
+@pytest.mark.slow
 def test_live_measures_as_old_was_and_says_what_is_not_worse(machine, tmp_path):
     result = live()
     found = json.loads(result.stdout)
@@ -242,6 +243,7 @@ def test_live_measures_as_old_was_and_says_what_is_not_worse(machine, tmp_path):
     assert not (tmp_path / "new-again").exists()
 
 
+@pytest.mark.slow
 def test_live_says_worse_after_a_second_run_alone_confirmed_it(machine, tmp_path):
     machine.extend([1.2, 1.2])
     result = live()
@@ -252,6 +254,7 @@ def test_live_says_worse_after_a_second_run_alone_confirmed_it(machine, tmp_path
     assert (again.status, again.plan.scenarios) == ("complete", ("cpu.float",)), "only the suspect's family"
 
 
+@pytest.mark.slow
 def test_live_cannot_decide_what_the_second_run_does_not_show(machine):
     machine.extend([1.2, 1.0])
     result = live()
@@ -260,6 +263,7 @@ def test_live_cannot_decide_what_the_second_run_does_not_show(machine):
     assert "not confirmed by a second" in found["rows"][0]["verdict"]["notes"][0]
 
 
+@pytest.mark.slow
 def test_an_interrupted_live_run_says_how_to_go_on(machine, tmp_path, monkeypatch):
     run = msgspec.structs.replace(store.load(tmp_path / "old").run, status="interrupted")
     ended = comparing.execute.Ended(directory=tmp_path / "old", run=run)
@@ -269,6 +273,7 @@ def test_an_interrupted_live_run_says_how_to_go_on(machine, tmp_path, monkeypatc
     assert f"ninetynine run --resume {tmp_path / 'old'}`, then `ninetynine compare old" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_second_run_that_fails_confirms_nothing(machine, monkeypatch):
     """What the first run found is not lost with it."""
     start, calls = comparing.execute.start, []
@@ -287,6 +292,7 @@ def test_a_second_run_that_fails_confirms_nothing(machine, monkeypatch):
     assert "no space left on device" in found["rows"][0]["verdict"]["notes"][0]
 
 
+@pytest.mark.slow
 def test_live_does_not_measure_against_a_run_that_is_not_a_result(machine, tmp_path):
     path = tmp_path / "old" / store.RUN
     run = msgspec.json.decode(path.read_bytes())
@@ -298,12 +304,14 @@ def test_live_does_not_measure_against_a_run_that_is_not_a_result(machine, tmp_p
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_the_second_run_goes_where_nothing_is_yet(machine, tmp_path):
     (tmp_path / "new-again").mkdir()
     machine.extend([1.2, 1.2])
     assert json.loads(live().stdout)["again"]["directory"] == "new-again-2"
 
 
+@pytest.mark.slow
 def test_live_refuses_another_host_before_it_measures(machine, tmp_path):
     path = tmp_path / "old" / store.RUN
     run = msgspec.json.decode(path.read_bytes())

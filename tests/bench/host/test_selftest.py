@@ -290,6 +290,7 @@ def invoke(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
+@pytest.mark.slow
 def test_doctor_measures_and_forecasts(fakes):
     result = invoke("doctor", "--seconds", "1", "--json")
     found = json.loads(result.stdout)
@@ -355,6 +356,7 @@ SLICES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cv", "decided"), [(0.002, True), (0.2, False)])
 def test_a_run_does_what_the_self_test_before_it_said(tmp_path, monkeypatch, cv, decided):
     """On systems in memory, through the whole walk with its looks: all decided in time, or not."""

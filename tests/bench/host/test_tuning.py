@@ -329,7 +329,7 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+TestMachine.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
 
 
 REAL = Tuner()

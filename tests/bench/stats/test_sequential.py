@@ -95,7 +95,7 @@ def test_a_level_never_passes_what_may_be_spent_and_a_last_look_gets_more(alpha,
 
 
 @given(DESIGNS)
-@settings(max_examples=30, deadline=None)
+@settings.get_profile("dear")
 def test_levels_rise_with_alpha_and_fall_with_more_looks_to_come(design) -> None:
     first, last = design
     for look in {first, (first + last) // 2, last}:

@@ -174,6 +174,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), VALUES))
 def test_json_is_read_back(data: dict[str, Any]):
     assert json.loads(Template("{{json .}}").render(data)) == data

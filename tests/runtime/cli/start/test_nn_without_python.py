@@ -187,6 +187,7 @@ FLAGS = st.one_of(
 )
 
 
+@pytest.mark.programs
 @settings(max_examples=60, deadline=None)
 @given(
     flags=st.lists(FLAGS, max_size=6, unique_by=lambda one: one[0].partition("=")[0]),
