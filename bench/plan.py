@@ -83,7 +83,7 @@ def group_of(scenario: Scenario) -> str:
     """A stable name for the instance a scenario needs, equal for equal specs (without cpus)."""
     if scenario.kind == "instance":
         return OWN
-    spec = scenario.spec()
+    spec = scenario.spec
     parts = [f"net-{spec.network}"]
     if spec.volume is not None:
         parts.append("volume")
@@ -145,7 +145,7 @@ def make_plan(
     baseline = [arm.name for arm in arms if arm.role == "baseline"]
     if len(baseline) != 1:
         raise PlanError(f"a plan needs exactly one baseline arm, got {baseline or 'none'}")
-    able = [s for s in scenarios if s.spec().engine or (baseline[0], s.name) not in excluded]
+    able = [s for s in scenarios if s.spec.engine or (baseline[0], s.name) not in excluded]
     able = [s for s in able if any((arm.name, s.name) not in excluded for arm in arms)]
     chosen = choose(able, profile.per_family)
     if not chosen:

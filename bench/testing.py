@@ -222,11 +222,7 @@ class FakeScenario:
         self._base = base
         self._cv = cv
         self._takes_s = takes_s
-        self._spec = spec or InstanceSpec()
-
-    def spec(self) -> InstanceSpec:
-        """Return the spec given to it."""
-        return self._spec
+        self.spec = spec or InstanceSpec()
 
     def run(self, context: Context) -> list[Reading]:
         """Return one reading. ScenarioError if the backend fails at `run`."""
@@ -238,7 +234,7 @@ class FakeScenario:
         except BackendError as error:
             raise ScenarioError(f"{self.name}: {error}") from error
         if self.kind == "instance":
-            backend.start(self._spec).stop()
+            backend.start(self.spec).stop()
         time.sleep(self._takes_s)
         rng = random.Random(
             f"{self.name}/{backend.name}/{context.session}/{context.block}/{len(backend.events)}"

@@ -142,7 +142,7 @@ def exclusions(
     reasons: dict[tuple[str, str], str] = {}
     foreign: set[tuple[str, str]] = set()
     for scenario in scenarios:
-        spec = msgspec.structs.replace(scenario.spec(), cpus=cpus)
+        spec = msgspec.structs.replace(scenario.spec, cpus=cpus)
         for arm in stage.arms:
             if _is_foreign(stage.backends[arm.name], spec):
                 foreign.add((arm.name, scenario.name))

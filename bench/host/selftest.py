@@ -45,8 +45,8 @@ def chosen(scenarios: Sequence[Scenario]) -> list[Scenario]:
         and one.family in FAMILIES
         and any(metric.role == "primary" for metric in one.metrics)
     ]
-    mode = next((one.spec().network for one in primary if one.family == "network"), "none")
-    return [one for one in primary if one.family != "network" or one.spec().network == mode]
+    mode = next((one.spec.network for one in primary if one.family == "network"), "none")
+    return [one for one in primary if one.family != "network" or one.spec.network == mode]
 
 
 def run(

@@ -316,7 +316,7 @@ class _Runner:
     def _make_arms(self, session: int, group: str, steps: list[Step]) -> dict[str, Arm]:
         spec = None
         if group != OWN:
-            spec = msgspec.structs.replace(self.site.scenarios[steps[0].scenario].spec(), cpus=self.plan.cpus)
+            spec = msgspec.structs.replace(self.site.scenarios[steps[0].scenario].spec, cpus=self.plan.cpus)
         # The size of the environment shifts a program's stack, which alone can change its speed by percents
         # (Mytkowicz et al., ASPLOS 2009): drawn anew for each session, the same for all of its arms.
         pad = random.Random(f"{self.plan.seed}/{session}").randrange(4096)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
 from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
 from bench.model import Metric
+
+VOLUME = Path("/volume")
+"""A placeholder in specs; the measurement replaces it by a directory of the run."""
 
 
 class ScenarioError(Exception):
@@ -31,6 +36,14 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     valid: bool = True
     reason: str = ""
 
+    @classmethod
+    def since(cls, start_ns: int, metric: Metric, value: float | None = None) -> Reading:
+        """Return what work from `start_ns` until now gave: `value`, or without one its seconds."""
+        duration_ns = time.monotonic_ns() - start_ns
+        if value is None:
+            value = duration_ns / 1e9
+        return cls(metric=metric.name, value=value, start_ns=start_ns, duration_ns=duration_ns)
+
 
 class Context(msgspec.Struct, kw_only=True):
     """What a slice may use. `instance` and `worker` are None for scenarios that start instances themselves.
@@ -53,10 +66,9 @@ class Context(msgspec.Struct, kw_only=True):
 
 
 class Scenario(Protocol):
-    """One workload. A new one is an entry in a file of bench/scenarios/."""
+    """One workload. A new one is an entry in a file of bench/scenarios/, usually a `Workload`."""
 
     name: str
-    family: str
     metrics: tuple[Metric, ...]
     kind: Literal["slice", "instance"]
     """slice: short fixed work in the session's instance; instance: starts and stops instances itself."""
@@ -70,8 +82,40 @@ class Scenario(Protocol):
     scales_work: bool
     """Whether a slice does `context.extra` more work when asked to. The positive control takes only those."""
 
-    def spec(self) -> InstanceSpec:
-        """Return the instance that a slice needs; the plan adds cpus. Equal specs share one instance."""
+    spec: InstanceSpec
+    """The instance that a slice needs; the plan adds cpus. Equal specs share one instance."""
+
+    @property
+    def family(self) -> str:
+        """Scenarios that belong together; the first part of the name."""
 
     def run(self, context: Context) -> list[Reading]:
         """Measure once. Raises ScenarioError."""
+
+
+class Workload(msgspec.Struct, kw_only=True):
+    """Base class of scenarios; its defaults are those of a slice.
+
+    All slices without a network have the same spec, so they share one instance per session: with the volume
+    that the disk family needs.
+    """
+
+    name: str
+    metrics: tuple[Metric, ...]
+    cost_s: float
+    every_nth_block: int = 1
+    scales_work: bool = False
+    kind: Literal["slice", "instance"] = "slice"
+    spec: InstanceSpec = InstanceSpec(volume=VOLUME)
+
+    @property
+    def family(self) -> str:
+        """The first part of the name."""
+        return self.name.partition(".")[0]
+
+
+class InstanceWorkload(Workload, kw_only=True):
+    """Base class of scenarios that start and stop instances themselves: here idle ones without a network."""
+
+    kind: Literal["slice", "instance"] = "instance"
+    spec: InstanceSpec = InstanceSpec()

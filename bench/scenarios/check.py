@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import msgspec
 
-from bench.backends.base import BackendError, Channel, InstanceSpec
+from bench.backends.base import BackendError, Channel
 from bench.model import Metric
-from bench.scenarios.base import Context, Reading, ScenarioError
-from bench.scenarios.tool import VOLUME
+from bench.scenarios.base import Context, Reading, ScenarioError, Workload
 
 FAMILY = "check"
 CLOCK = ("/opt/ninetynine/clock",)
@@ -96,20 +94,13 @@ def observe(look: Callable[[], Moment], longest_s: float = LONGEST_S) -> tuple[R
     return best, first, last
 
 
-class ClockRate(msgspec.Struct, kw_only=True):
+class ClockRate(Workload, kw_only=True):
     """Reads the clock by a small program in the instance."""
 
     name: str = "check.clock"
-    family: str = FAMILY
     metrics: tuple[Metric, ...] = (CLOCK_RATE,)
     cost_s: float = 0.06
     every_nth_block: int = 16
-    scales_work: bool = False
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return the instance that all slices without a network share."""
-        return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
         """Compare the clocks once. Raises ScenarioError."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-from bench.backends.base import InstanceSpec
 from bench.model import Metric, Role
 from bench.scenarios import parsers
-from bench.scenarios.base import Context, Reading, Scenario
-from bench.scenarios.tool import PIN, VOLUME, ToolSlice, readings
+from bench.scenarios.base import Context, Reading, Scenario, Workload
+from bench.scenarios.tool import PIN, ToolSlice, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
-FAMILY = "cpu"
 EVENTS = 250
 MATRICES = 200
 ITERATIONS = 500_000
@@ -66,32 +62,14 @@ PAGE_FAULT = _metric(
 )
 
 
-def _integer(output: Output) -> dict[str, float]:
-    return {INTEGER.name: parsers.sysbench_events(output.text)}
-
-
-def _float(output: Output) -> dict[str, float]:
-    return {FLOAT.name: parsers.stress_ng_rate(output.text)}
-
-
-class Crypto(msgspec.Struct, kw_only=True):
+class Crypto(Workload, kw_only=True):
     """openssl for one iteration, twice, then for all of them.
 
     Not `openssl speed`, which works for whole seconds and reads its clock in steps of 10 ms, too coarse for
     1 %.
     """
 
-    name: str = CRYPTO.name
-    family: str = FAMILY
-    metrics: tuple[Metric, ...] = (CRYPTO,)
-    cost_s: float = 0.11
-    every_nth_block: int = 1
     scales_work: bool = True
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return the instance that all slices without a network share."""
-        return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
         """Measure once. Raises ScenarioError with openssl's message."""
@@ -122,30 +100,20 @@ def derivation(iterations: int) -> tuple[str, ...]:
     )
 
 
-def _syscall(output: Output) -> dict[str, float]:
-    return {SYSCALL.name: 2 * parsers.dd_blocks(output.text, block_bytes=1)}
-
-
-def _page_fault(output: Output) -> dict[str, float]:
-    return {PAGE_FAULT.name: parsers.number(parsers.json_object(output.text), "faults_per_s")}
-
-
 SCENARIOS: tuple[Scenario, ...] = (
     ToolSlice(
         name="cpu.integer",
-        family=FAMILY,
         metrics=(INTEGER,),
         units=EVENTS,
         command=lambda events: (
             *(*PIN, "sysbench", "cpu", "--threads=1", "--time=0"),
             *(f"--events={events}", "--cpu-max-prime=10000", "run"),
         ),
-        parse=_integer,
+        parse=lambda output: {INTEGER.name: parsers.sysbench_events(output.text)},
         cost_s=0.08,
     ),
     ToolSlice(
         name="cpu.float",
-        family=FAMILY,
         metrics=(FLOAT,),
         units=MATRICES,
         command=lambda products: (
@@ -154,26 +122,26 @@ SCENARIOS: tuple[Scenario, ...] = (
             *("--cache-size", "64K", "--no-rand-seed", "--temp-path", "/tmp"),
             *("--metrics", "--yaml", "/dev/stdout"),
         ),
-        parse=_float,
+        parse=lambda output: {FLOAT.name: parsers.stress_ng_rate(output.text)},
         cost_s=0.1,
     ),
-    Crypto(),
+    Crypto(name="cpu.crypto", metrics=(CRYPTO,), cost_s=0.11),
     ToolSlice(
         name="cpu.syscall",
-        family=FAMILY,
         metrics=(SYSCALL,),
         units=CALLS,
         command=lambda calls: (*PIN, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}"),
-        parse=_syscall,
+        parse=lambda output: {SYSCALL.name: 2 * parsers.dd_blocks(output.text, block_bytes=1)},
         cost_s=0.09,
     ),
     ToolSlice(
         name="cpu.page_fault",
-        family=FAMILY,
         metrics=(PAGE_FAULT,),
         units=FAULT_MIB,
         command=lambda mib: (*PIN, "/opt/ninetynine/fault", str(mib), str(FAULT_ROUNDS)),
-        parse=_page_fault,
+        parse=lambda output: {
+            PAGE_FAULT.name: parsers.number(parsers.json_object(output.text), "faults_per_s")
+        },
         cost_s=0.08,
     ),
 )

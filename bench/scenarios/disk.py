@@ -12,19 +12,15 @@ and each has its own figure, the inverse of the mean time of one operation.
 from __future__ import annotations
 
 import time
-from typing import Literal
 
-import msgspec
-
-from bench.backends.base import Instance, InstanceSpec
+from bench.backends.base import Instance
 from bench.model import Better, Metric, Role
 from bench.scenarios import parsers
-from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+from bench.scenarios.base import Context, InstanceWorkload, Reading, Scenario, ScenarioError
 from bench.scenarios.startup import started
 from bench.scenarios.tool import ToolSlice
 from bench.scenarios.worker import Output
 
-FAMILY = "disk"
 INSTANCES = 2
 IMAGE_FILE = "/usr/bin/stress-ng"
 """The largest program of the image (some 14 MB), which all arms have and no disk slice runs."""
@@ -98,39 +94,26 @@ def _io_metric(kind: str, action: str, place: str) -> Metric:
     )
 
 
-class ExtraInstance(msgspec.Struct, kw_only=True):
+class ExtraInstance(InstanceWorkload, kw_only=True):
     """Two idle instances: their bytes, then bytes and time of a copy-up in one of them."""
 
     name: str = EXTRA.name
-    family: str = FAMILY
     metrics: tuple[Metric, ...] = (EXTRA, EXTRA_FIRST, COPY_UP, COPY_UP_TIME)
     cost_s: float = 0.25
     every_nth_block: int = 8
-    scales_work: bool = False
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Return an idle instance without a network."""
-        return InstanceSpec()
 
     def run(self, context: Context) -> list[Reading]:
         """Start two instances and write once. A failed start raises BackendError."""
-        spec = msgspec.structs.replace(self.spec(), cpus=context.cpus)
         start_ns = time.monotonic_ns()
-        with started(context.backend, spec) as first:
-            with started(context.backend, spec) as second:
+        with started(context, self.spec) as first:
+            with started(context, self.spec) as second:
                 one = first.disk().bytes
                 both = one + second.disk().bytes
-            counted_ns = time.monotonic_ns() - start_ns
-            copied = self._copy_up(first, one)
-        counts = ((EXTRA, both / INSTANCES), (EXTRA_FIRST, float(one)))
-        return [
-            *(
-                Reading(metric=metric.name, value=value, start_ns=start_ns, duration_ns=counted_ns)
-                for metric, value in counts
-            ),
-            *copied,
-        ]
+            counted = (
+                Reading.since(start_ns, EXTRA, both / INSTANCES),
+                Reading.since(start_ns, EXTRA_FIRST, float(one)),
+            )
+            return [*counted, *self._copy_up(first, one)]
 
     def _copy_up(self, instance: Instance, before: int) -> list[Reading]:
         argv = ("dd", f"if={IMAGE_FILE}", f"of={IMAGE_FILE}", "bs=1", "count=1", "conv=notrunc,fsync")
@@ -183,7 +166,6 @@ def _slice(place: str) -> ToolSlice:
 
     return ToolSlice(
         name=f"disk.{place}",
-        family=FAMILY,
         metrics=metrics,
         units=ROUNDS,
         command=lambda rounds: fio(place, rounds),

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
 
-import msgspec
-
-from bench.backends.base import InstanceSpec
 from bench.model import Metric
-from bench.scenarios.base import Context, Reading
-from bench.scenarios.tool import VOLUME
-from bench.scenarios.worker import Output, Worker
+from bench.scenarios.tool import ScriptSlice
+from bench.scenarios.worker import Output
 
-FAMILY = "check"
 DIGITS = 12
 """Hexadecimal digits of the digest in a reading: 48 bits, which a double represents exactly."""
 
@@ -32,34 +26,6 @@ SAME = Metric(
 )
 
 
-class SameOutput(msgspec.Struct, kw_only=True):
-    """Runs the program once."""
-
-    name: str = SAME.name
-    family: str = FAMILY
-    metrics: tuple[Metric, ...] = (SAME,)
-    cost_s: float = 0.06
-    every_nth_block: int = 16
-    scales_work: bool = False
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return the instance that all slices without a network share."""
-        return InstanceSpec(volume=VOLUME)
-
-    def run(self, context: Context) -> list[Reading]:
-        """Compute the digest once. Raises ScenarioError."""
-        output = Worker.of(context).script(SCRIPT)
-        return [
-            Reading(
-                metric=SAME.name,
-                value=digest(output),
-                start_ns=output.start_ns,
-                duration_ns=output.duration_ns,
-            )
-        ]
-
-
 def digest(output: Output) -> float:
     """Return the number at the start of sha256sum's output. Raises ScenarioError."""
     found = re.fullmatch(r"\s*([0-9a-f]{64})\s+-\s*", output.text)
@@ -68,4 +34,13 @@ def digest(output: Output) -> float:
     return float(int(found[1][:DIGITS], 16))
 
 
-SCENARIOS = (SameOutput(),)
+SCENARIOS = (
+    ScriptSlice(
+        name=SAME.name,
+        metrics=(SAME,),
+        script=SCRIPT,
+        parse=lambda output: {SAME.name: digest(output)},
+        cost_s=0.06,
+        every_nth_block=16,
+    ),
+)

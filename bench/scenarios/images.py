@@ -14,11 +14,10 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from bench.backends.base import Engine
-from bench.model import Better, Metric, Role
+from bench.model import Metric, Role
 from bench.scenarios.base import Context, Reading, ScenarioError
 from bench.scenarios.lifecycle import OnDaemon, Timed, engine_of, removed
 
-FAMILY = "image"
 CHANGE = 1 << 20
 """Bytes of the random file that a container writes before it is committed."""
 
@@ -29,8 +28,8 @@ STARTED = 10
 PROGRAM = ("/first",)
 
 
-def _metric(name: str, unit: str, role: Role, definition: str, better: Better = "lower") -> Metric:
-    return Metric(name=name, unit=unit, better=better, role=role, definition=definition)
+def _metric(name: str, unit: str, role: Role, definition: str) -> Metric:
+    return Metric(name=name, unit=unit, better="lower", role=role, definition=definition)
 
 
 PULL_COLD = _metric("image.pull.cold", "s", "info", "Seconds to pull an image when no part of it is present.")
@@ -152,7 +151,6 @@ class ImageTransfer(OnDaemon, kw_only=True):
     )
     cost_s: float = 0.8
     every_nth_block: int = 16
-    family: str = FAMILY
 
     def run(self, context: Context) -> list[Reading]:
         """Go through it once. Raises BackendError, ScenarioError."""
@@ -211,14 +209,7 @@ class Move(msgspec.Struct, kw_only=True):
         """Read the relay again and add the bytes since `before`."""
         now = self.source.moved()
         moved = now.to_registry + now.from_registry - before.to_registry - before.from_registry
-        self.timed.readings.append(
-            Reading(
-                metric=metric.name,
-                value=moved / size,
-                start_ns=start_ns,
-                duration_ns=time.monotonic_ns() - start_ns,
-            )
-        )
+        self.timed.readings.append(Reading.since(start_ns, metric, moved / size))
 
 
 class Action(Protocol):
@@ -235,7 +226,6 @@ class ManyContainers(OnDaemon, kw_only=True):
     metrics: tuple[Metric, ...] = (*PER_CONTAINER.values(), CHANGED_FILES)
     cost_s: float = 1.0
     every_nth_block: int = 16
-    family: str = FAMILY
 
     def run(self, context: Context) -> list[Reading]:
         """Create, count, remove, compare. Raises BackendError, ScenarioError."""
@@ -265,14 +255,7 @@ class ManyContainers(OnDaemon, kw_only=True):
                 engine.wait(containers[-1])
             if number in PER_CONTAINER:
                 grown = engine.disk_bytes() - before
-                readings.append(
-                    Reading(
-                        metric=PER_CONTAINER[number].name,
-                        value=max(0, grown) / number,
-                        start_ns=start_ns,
-                        duration_ns=time.monotonic_ns() - start_ns,
-                    )
-                )
+                readings.append(Reading.since(start_ns, PER_CONTAINER[number], max(0, grown) / number))
         return readings
 
 
@@ -280,8 +263,7 @@ def _changed(before: dict[str, str], after: dict[str, str], start_ns: int) -> Re
     if not before:
         raise ScenarioError("the daemon saved an image without a file in it")
     differ = sum(before.get(name) != after.get(name) for name in before.keys() | after.keys())
-    duration_ns = time.monotonic_ns() - start_ns
-    return Reading(metric=CHANGED_FILES.name, value=float(differ), start_ns=start_ns, duration_ns=duration_ns)
+    return Reading.since(start_ns, CHANGED_FILES, float(differ))
 
 
 def source_of(context: Context) -> ImageSource:

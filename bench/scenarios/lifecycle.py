@@ -10,15 +10,13 @@ import contextlib
 import subprocess
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 
 from bench.backends.base import Engine, EngineBackend, InstanceSpec
 from bench.model import Metric, Role
-from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios.base import Context, InstanceWorkload, Reading, ScenarioError
 
-FAMILY = "engine"
 PROGRAM = ("/opt/ninetynine/first",)
 IDLE = ("/opt/ninetynine/idle",)
 _PATIENCE_S = 60.0
@@ -82,31 +80,18 @@ class Timed(msgspec.Struct):
         """Time the block."""
         start_ns = time.monotonic_ns()
         yield
-        duration_ns = time.monotonic_ns() - start_ns
-        self.readings.append(
-            Reading(metric=metric.name, value=duration_ns / 1e9, start_ns=start_ns, duration_ns=duration_ns)
-        )
+        self.readings.append(Reading.since(start_ns, metric))
 
 
-class OnDaemon(msgspec.Struct, kw_only=True):
+class OnDaemon(InstanceWorkload, kw_only=True):
     """What scenarios of daemons share: no instance is started for them, they create containers themselves."""
 
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Ask for a daemon."""
-        return InstanceSpec(engine=True)
+    spec: InstanceSpec = InstanceSpec(engine=True)
 
 
 class RunCommand(OnDaemon, kw_only=True):
     """Whole `run` commands of the client."""
 
-    name: str = RUN.name
-    metrics: tuple[Metric, ...] = (RUN,)
-    cost_s: float = 0.06
-    every_nth_block: int = 4
     runs: int = 3
 
     def run(self, context: Context) -> list[Reading]:
@@ -121,11 +106,6 @@ class RunCommand(OnDaemon, kw_only=True):
 
 class Life(OnDaemon, kw_only=True):
     """One container by the API, then one by the client."""
-
-    name: str = "engine.life"
-    metrics: tuple[Metric, ...] = (*API.values(), *CLI.values())
-    cost_s: float = 0.15
-    every_nth_block: int = 8
 
     def run(self, context: Context) -> list[Reading]:
         """Go through both. Raises BackendError, ScenarioError."""
@@ -160,31 +140,20 @@ class Life(OnDaemon, kw_only=True):
 class Memory(OnDaemon, kw_only=True):
     """Memory of the daemon itself, and what each container adds to it."""
 
-    name: str = MEMORY.name
-    metrics: tuple[Metric, ...] = (MEMORY, MEMORY_EACH)
-    cost_s: float = 0.3
-    every_nth_block: int = 8
-
     def run(self, context: Context) -> list[Reading]:
         """Read it before and while containers run. Raises BackendError, ScenarioError."""
         engine, start_ns, containers = engine_of(context), time.monotonic_ns(), list[str]()
         before = engine.memory().bytes
-        weighed_ns = time.monotonic_ns()
+        readings, weighed_ns = [Reading.since(start_ns, MEMORY, before)], time.monotonic_ns()
         try:
             for _ in range(HELD):
                 containers.append(engine.create(engine.image, IDLE))
                 engine.start(containers[-1])
             each = max(0, engine.memory().bytes - before) / HELD
-            end_ns = time.monotonic_ns()
+            return [*readings, Reading.since(weighed_ns, MEMORY_EACH, each)]
         finally:
             for container in containers:
                 engine.remove(container)
-        return [
-            Reading(metric=MEMORY.name, value=before, start_ns=start_ns, duration_ns=weighed_ns - start_ns),
-            Reading(
-                metric=MEMORY_EACH.name, value=each, start_ns=weighed_ns, duration_ns=end_ns - weighed_ns
-            ),
-        ]
 
 
 @contextlib.contextmanager
@@ -218,4 +187,8 @@ def command(argv: tuple[str, ...]) -> str:
     return done.stdout.decode(errors="replace").strip()
 
 
-SCENARIOS = (RunCommand(), Life(), Memory())
+SCENARIOS = (
+    RunCommand(name=RUN.name, metrics=(RUN,), cost_s=0.06, every_nth_block=4),
+    Life(name="engine.life", metrics=(*API.values(), *CLI.values()), cost_s=0.15, every_nth_block=8),
+    Memory(name=MEMORY.name, metrics=(MEMORY, MEMORY_EACH), cost_s=0.3, every_nth_block=8),
+)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
 
-import msgspec
-
-from bench.backends.base import InstanceSpec
 from bench.model import Metric
 from bench.scenarios import parsers
-from bench.scenarios.base import Context, Reading
+from bench.scenarios.base import Context, InstanceWorkload, Reading
 from bench.scenarios.startup import started
 from bench.scenarios.tool import PIN, ToolSlice
-from bench.scenarios.worker import Output
 
-FAMILY = "memory"
 BLOCK_MIB, BLOCKS = 32, 50
 CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02
@@ -46,60 +40,36 @@ PER_INSTANCE = Metric(
 )
 
 
-def _bandwidth(output: Output) -> dict[str, float]:
-    return {BANDWIDTH.name: parsers.sysbench_memory(output.text)}
-
-
-def _latency(output: Output) -> dict[str, float]:
-    return {LATENCY.name: parsers.number(parsers.json_object(output.text), "ns_per_step")}
-
-
-class IdleMemory(msgspec.Struct, kw_only=True):
+class IdleMemory(InstanceWorkload, kw_only=True):
     """Starts an idle instance, reads its memory, and stops it."""
-
-    name: str = "memory.per_instance"
-    family: str = FAMILY
-    metrics: tuple[Metric, ...] = (PER_INSTANCE,)
-    cost_s: float = 0.04
-    every_nth_block: int = 4
-    scales_work: bool = False
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Return an idle instance without a network."""
-        return InstanceSpec()
 
     def run(self, context: Context) -> list[Reading]:
         """Start one and read once. A failed start raises BackendError."""
         start_ns = time.monotonic_ns()
-        with started(context.backend, msgspec.structs.replace(self.spec(), cpus=context.cpus)) as instance:
+        with started(context, self.spec) as instance:
             time.sleep(SETTLE_S)
-            size = float(instance.memory().bytes)
-            duration_ns = time.monotonic_ns() - start_ns
-        return [Reading(metric=PER_INSTANCE.name, value=size, start_ns=start_ns, duration_ns=duration_ns)]
+            return [Reading.since(start_ns, PER_INSTANCE, float(instance.memory().bytes))]
 
 
 SCENARIOS = (
     ToolSlice(
         name="memory.bandwidth",
-        family=FAMILY,
         metrics=(BANDWIDTH,),
         units=BLOCKS,
         command=lambda blocks: (
             *(*PIN, "sysbench", "memory", "--threads=1", "--time=0", f"--memory-block-size={BLOCK_MIB}M"),
             *(f"--memory-total-size={blocks * BLOCK_MIB}M", "--memory-oper=write", "run"),
         ),
-        parse=_bandwidth,
+        parse=lambda output: {BANDWIDTH.name: parsers.sysbench_memory(output.text)},
         cost_s=0.13,
     ),
     ToolSlice(
         name="memory.latency",
-        family=FAMILY,
         metrics=(LATENCY,),
         units=STEPS,
         command=lambda steps: (*PIN, "/opt/ninetynine/chase", str(CHASE_MIB), str(steps)),
-        parse=_latency,
+        parse=lambda output: {LATENCY.name: parsers.number(parsers.json_object(output.text), "ns_per_step")},
         cost_s=0.16,
     ),
-    IdleMemory(),
+    IdleMemory(name=PER_INSTANCE.name, metrics=(PER_INSTANCE,), cost_s=0.04, every_nth_block=4),
 )

@@ -8,20 +8,19 @@ first tenth of a second after its bytes, and its figure is the bytes over the ti
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from bench.backends.base import InstanceSpec
 from bench.model import Metric, NetworkMode, Role
 from bench.scenarios import parsers
-from bench.scenarios.base import Context, Reading, Scenario, ScenarioError
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, Workload
 from bench.scenarios.meter import Meter
-from bench.scenarios.tool import PIN, readings
+from bench.scenarios.tool import PIN, ScriptSlice, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
-FAMILY = "network"
 GBIT = 1_000_000_000
 MEGABYTE = 1_000_000
 MODES: tuple[NetworkMode, ...] = ("host", "bridge", "nat")
@@ -131,24 +130,7 @@ TRANSFERS = (
 )
 
 
-class OnWire(msgspec.Struct, kw_only=True):
-    """Base class of slices over the wire."""
-
-    name: str
-    metrics: tuple[Metric, ...]
-    mode: NetworkMode
-    cost_s: float
-    every_nth_block: int
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return an instance on this slice's kind of network."""
-        return InstanceSpec(network=self.mode)
-
-
-class NetworkSlice(OnWire, kw_only=True):
+class NetworkSlice(Workload, kw_only=True):
     """An iperf3 client in the instance and a server in the peer."""
 
     transfer: TransferKind
@@ -179,16 +161,8 @@ class NetworkSlice(OnWire, kw_only=True):
     def argv(self, peer: Peer, size: int) -> tuple[str, ...]:
         """Return the command line of a client that sends (reversed: receives) `size` bytes."""
         return (
-            *(
-                *PIN,
-                "iperf3",
-                "-c",
-                peer.peer_address,
-                "-p",
-                str(peer.iperf_port()),
-                "--connect-timeout",
-                "3000",
-            ),
+            *(*PIN, "iperf3", "-c", peer.peer_address, "-p", str(peer.iperf_port())),
+            *("--connect-timeout", "3000"),
             *("-J", "-i", "0.1", "-n", str(size), "-b", "100G", *self.transfer.options),
         )
 
@@ -196,62 +170,21 @@ class NetworkSlice(OnWire, kw_only=True):
         return {self.metrics[0].name: parsers.iperf3_received(output.text)}
 
 
-class Latency(OnWire, kw_only=True):
+class Latency(Workload, kw_only=True):
     """Round trips of one byte to the peer and back."""
-
-    cost_s: float = 0.07
-    every_nth_block: int = 2
 
     def run(self, context: Context) -> list[Reading]:
         """Measure one series of round trips over the unshaped wire. Raises ScenarioError."""
         peer = peer_of(context)
         peer.shape(None)
-        argv = (
-            *PIN,
-            "/opt/ninetynine/pingpong",
-            "ask",
-            peer.peer_address,
-            str(PINGPONG_PORT),
-            str(ROUND_TRIPS),
-        )
+        asking = ("ask", peer.peer_address, str(PINGPONG_PORT), str(ROUND_TRIPS))
+        argv = (*PIN, "/opt/ninetynine/pingpong", *asking)
         return readings(Worker.of(context).run(argv), self._parse)
 
     def _parse(self, output: Output) -> dict[str, float]:
         tree = parsers.json_object(output.text)
         fields = zip(self.metrics, ("p50_ns", "p99_ns"), strict=True)
         return {metric.name: parsers.number(tree, field) / 1e9 for metric, field in fields}
-
-
-class Loopback(msgspec.Struct, kw_only=True):
-    """iperf3 client and server inside the instance: no device, bridge or wire."""
-
-    name: str = "network.loopback"
-    metrics: tuple[Metric, ...] = (
-        Metric(
-            name="network.loopback",
-            unit="bit/s",
-            better="higher",
-            role="info",
-            definition="Bits per second of `iperf3` over 127.0.0.1, both ends inside the instance, one "
-            "stream. Not a network: packets of 64 KiB and no device; never a baseline for one.",
-        ),
-    )
-    cost_s: float = 0.15
-    every_nth_block: int = 8
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return an instance on a bridge, which exists for other slices anyway."""
-        return InstanceSpec(network="bridge")
-
-    def run(self, context: Context) -> list[Reading]:
-        """Transfer once. Raises ScenarioError."""
-        return readings(Worker.of(context).script(loopback_script()), self._parse)
-
-    def _parse(self, output: Output) -> dict[str, float]:
-        return {self.name: parsers.iperf3_received(output.text)}
 
 
 def loopback_script() -> str:
@@ -277,6 +210,7 @@ def peer_of(context: Context) -> Peer:
 
 def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
     found: list[NetworkSlice | Latency] = []
+    spec = InstanceSpec(network=mode)
     for transfer in TRANSFERS:
         name = f"{transfer.stem}.{mode}"
         metrics = [_throughput(name, transfer, mode)]
@@ -286,13 +220,14 @@ def _slices(mode: NetworkMode) -> tuple[NetworkSlice | Latency, ...]:
             NetworkSlice(
                 name=name,
                 metrics=tuple(metrics),
-                mode=mode,
+                spec=spec,
                 transfer=transfer,
                 cost_s=transfer.cost_s,
                 every_nth_block=transfer.every_nth_block,
             )
         )
-    return (*found, Latency(name=f"network.latency.{mode}", metrics=_latency(mode), mode=mode))
+    name = f"network.latency.{mode}"
+    return (*found, Latency(name=name, metrics=_latency(mode), spec=spec, cost_s=0.07, every_nth_block=2))
 
 
 def _throughput(name: str, transfer: TransferKind, mode: NetworkMode) -> Metric:
@@ -331,4 +266,25 @@ def _latency(mode: NetworkMode) -> tuple[Metric, Metric]:
     return metric("", "the median"), metric(".p99", "the 99th percentile")
 
 
-SCENARIOS: tuple[Scenario, ...] = (*(each for mode in MODES for each in _slices(mode)), Loopback())
+LOOPBACK = Metric(
+    name="network.loopback",
+    unit="bit/s",
+    better="higher",
+    role="info",
+    definition="Bits per second of `iperf3` over 127.0.0.1, both ends inside the instance, one stream. Not a "
+    "network: packets of 64 KiB and no device; never a baseline for one.",
+)
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *(each for mode in MODES for each in _slices(mode)),
+    ScriptSlice(
+        name=LOOPBACK.name,
+        metrics=(LOOPBACK,),
+        script=loopback_script(),
+        parse=lambda output: {LOOPBACK.name: parsers.iperf3_received(output.text)},
+        # On a bridge, because that instance exists for other slices anyway.
+        spec=InstanceSpec(network="bridge"),
+        cost_s=0.15,
+        every_nth_block=8,
+    ),
+)

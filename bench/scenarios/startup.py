@@ -13,15 +13,13 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from typing import Literal
 
 import msgspec
 
-from bench.backends.base import Backend, Instance, InstanceSpec, StartRecord
+from bench.backends.base import Instance, InstanceSpec, StartRecord
 from bench.model import Metric, Role
-from bench.scenarios.base import Context, Reading, ScenarioError
+from bench.scenarios.base import Context, InstanceWorkload, Reading, ScenarioError
 
-FAMILY = "startup"
 FIRST = ("/opt/ninetynine/first",)
 BACK_TO_BACK_S, MOST_STARTS = 0.4, 40
 """Per visit: enough for a quick run to have the four hundred starts that a bound on p99 needs."""
@@ -76,27 +74,16 @@ PHASES = {
 }
 
 
-class FirstInstruction(msgspec.Struct, kw_only=True):
+class FirstInstruction(InstanceWorkload, kw_only=True):
     """Starts of the smallest program. With a gap before each start they are `paced` and report no phases."""
 
-    name: str
-    metrics: tuple[Metric, ...]
     gap_s: float = 0.0
     most: int = MOST_STARTS
     time_s: float = BACK_TO_BACK_S
-    cost_s: float
-    every_nth_block: int
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Return an instance whose main program writes one byte and ends."""
-        return InstanceSpec(argv=FIRST, until_output=True)
+    spec: InstanceSpec = InstanceSpec(argv=FIRST, until_output=True)
 
     def run(self, context: Context) -> list[Reading]:
         """Make as many starts as fit. A failed start raises BackendError."""
-        spec = msgspec.structs.replace(self.spec(), cpus=context.cpus)
         readings: list[Reading] = []
         end = time.monotonic() + self.time_s
         for number in range(self.most):
@@ -104,7 +91,7 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
                 break
             if self.gap_s:
                 time.sleep(self.gap_s)
-            with started(context.backend, spec) as instance:
+            with started(context, self.spec) as instance:
                 readings += self._readings(instance.record)
         return readings
 
@@ -115,27 +102,15 @@ class FirstInstruction(msgspec.Struct, kw_only=True):
         return [total] if self.gap_s else [total, *phase_readings(record)]
 
 
-class FirstByte(msgspec.Struct, kw_only=True):
+class FirstByte(InstanceWorkload, kw_only=True):
     """Starts of redis-server, each until it answers the host."""
-
-    name: str = FIRST_BYTE.name
-    metrics: tuple[Metric, ...] = (FIRST_BYTE,)
-    cost_s: float = 0.05
-    every_nth_block: int = 4
-    scales_work: bool = False
-    family: str = FAMILY
-    kind: Literal["slice", "instance"] = "instance"
-
-    def spec(self) -> InstanceSpec:
-        """Return an instance on a bridge with redis-server as its main program."""
-        return InstanceSpec(argv=server("0" * 16), network="bridge")
 
     def run(self, context: Context) -> list[Reading]:
         """Start once. Raises BackendError, or ScenarioError if the server never answers."""
         # The host's arm listens on the host's own addresses for a moment, so a password keeps others out.
         password = secrets.token_hex(8)
-        spec = msgspec.structs.replace(self.spec(), argv=server(password), cpus=context.cpus)
-        with started(context.backend, spec) as instance:
+        spec = msgspec.structs.replace(self.spec, argv=server(password))
+        with started(context, spec) as instance:
             if instance.address is None:
                 raise ScenarioError(f"{self.name}: the instance on a bridge has no address")
             answered_ns = first_answer(instance.address, PORT, f"AUTH {password}\r\nPING\r\n".encode())
@@ -152,9 +127,9 @@ def server(password: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def started(backend: Backend, spec: InstanceSpec) -> Iterator[Instance]:
-    """Start an instance; stop it after the block."""
-    instance = backend.start(spec)
+def started(context: Context, spec: InstanceSpec) -> Iterator[Instance]:
+    """Start an instance on the slice's CPUs; stop it after the block."""
+    instance = context.backend.start(msgspec.structs.replace(spec, cpus=context.cpus))
     try:
         yield instance
     finally:
@@ -213,5 +188,11 @@ SCENARIOS = (
     FirstInstruction(
         name=PACED.name, metrics=(PACED,), gap_s=GAP_S, most=GAPS, time_s=1.0, cost_s=0.22, every_nth_block=4
     ),
-    FirstByte(),
+    FirstByte(
+        name=FIRST_BYTE.name,
+        metrics=(FIRST_BYTE,),
+        spec=InstanceSpec(argv=server("0" * 16), network="bridge"),
+        cost_s=0.05,
+        every_nth_block=4,
+    ),
 )

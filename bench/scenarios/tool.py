@@ -6,14 +6,8 @@ The command line is the same for every arm and the work is fixed, so that only t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Literal
 
-import msgspec
-
-from bench.backends.base import InstanceSpec
-from bench.model import Metric
-from bench.scenarios.base import Context, Reading
+from bench.scenarios.base import Context, Reading, Workload
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
@@ -30,42 +24,39 @@ The scheduler would move some slices and not others: slices of one host then dif
 (memory.bandwidth), by 1.9 instead of 0.2 to 0.9 % (cpu.integer).
 """
 
-VOLUME = Path("/volume")
-"""A placeholder in specs; the measurement replaces it by a directory of the run."""
-
 
 class ParseError(ValueError):
     """A figure is missing in a program's output; the message names it."""
 
 
-class ToolSlice(msgspec.Struct, kw_only=True):
-    """One program, run once in the session's instance. See `bench.scenarios.base.Scenario`.
+class ToolSlice(Workload, kw_only=True):
+    """One program, run once in the session's instance.
 
     `command` returns the command line for so many `units` of work; `parse` reads the figures per unit from
-    its output. All have the same spec, so they share one instance per session: without a network, with the
-    volume that the disk family needs.
+    its output.
     """
 
-    name: str
-    family: str
-    metrics: tuple[Metric, ...]
     units: int
     command: Command
     parse: Parse
-    cost_s: float
-    every_nth_block: int = 1
     scales_work: bool = True
-    kind: Literal["slice", "instance"] = "slice"
-
-    def spec(self) -> InstanceSpec:
-        """Return the instance that all slices without a network share."""
-        return InstanceSpec(volume=VOLUME)
 
     def run(self, context: Context) -> list[Reading]:
         """Run the program once. Raises ScenarioError with the program's output."""
         work = Work(self.units, context.extra)
         output = Worker.of(context).run(self.command(work.done))
         return work.nominal(readings(output, self.parse), self.metrics)
+
+
+class ScriptSlice(Workload, kw_only=True):
+    """Shell text, run once in the session's instance; `parse` reads the figures from its output."""
+
+    script: str
+    parse: Parse
+
+    def run(self, context: Context) -> list[Reading]:
+        """Run it once. Raises ScenarioError with its output."""
+        return readings(Worker.of(context).script(self.script), self.parse)
 
 
 def readings(output: Output, parse: Parse) -> list[Reading]:

@@ -212,7 +212,7 @@ def test_every_arm_gets_a_volume_of_its_own_and_it_is_gone_after(tmp_path):
             volumes.append((context.session, context.backend, context.instance.spec.volume))
             return super().run(context)
 
-    spec = fake_scenarios()[-1].spec()
+    spec = fake_scenarios()[-1].spec
     Bench(tmp_path, [Looks("disk.randread.volume", "disk", spec=spec)]).run()
     assert len({path for *_, path in volumes}) == len(
         {(session, id(backend)) for session, backend, _ in volumes}

@@ -118,7 +118,7 @@ def test_scenarios_share_a_group_exactly_when_their_instances_are_equal(given_in
     by_name = {scenario.name: scenario for scenario in given_inputs[3]}
     for step in found.steps:
         scenario = by_name[step.scenario]
-        expected = plans.OWN if scenario.kind == "instance" else f"net-{scenario.spec().network}"
+        expected = plans.OWN if scenario.kind == "instance" else f"net-{scenario.spec.network}"
         assert step.group == expected
 
 

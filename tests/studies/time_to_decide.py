@@ -20,7 +20,6 @@ import msgspec
 
 from bench import claims, measure
 from bench import plan as plans
-from bench.backends.base import InstanceSpec
 from bench.cli.execute import _decide
 from bench.measure.noise import Gauge, SliceConditions, SliceCounters
 from bench.profiles import PROFILES, pace, visit_s
@@ -55,10 +54,7 @@ class Simulated:
             real.every_nth_block,
             real.scales_work,
         )
-
-    def spec(self) -> InstanceSpec:
-        """That of the real one."""
-        return self._real.spec()
+        self.spec = real.spec
 
     def run(self, context: Context) -> list[Reading]:
         """One reading of each metric, larger is better turned as the metric has it."""

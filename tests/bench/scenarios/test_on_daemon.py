@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
-HERE = [scenario for scenario in SCENARIOS if scenario.spec().engine]
+HERE = [scenario for scenario in SCENARIOS if scenario.spec.engine]
 
 
 @pytest.fixture(scope="module", params=["nnd", pytest.param("docker", marks=pytest.mark.peers)])

@@ -54,7 +54,7 @@ def visit(host, wire, tmp_path):
     def once(scenario, extra=0.0):
         if scenario.kind == "instance":
             return scenario.run(context(host, None, None, wire))
-        spec = msgspec.structs.replace(scenario.spec(), cpus=CPUS)
+        spec = msgspec.structs.replace(scenario.spec, cpus=CPUS)
         if spec.volume is not None:
             spec = msgspec.structs.replace(spec, volume=tmp_path)
         instance = host.start(spec)
@@ -66,7 +66,7 @@ def visit(host, wire, tmp_path):
     return once
 
 
-HERE = [scenario for scenario in SCENARIOS if not scenario.spec().engine]
+HERE = [scenario for scenario in SCENARIOS if not scenario.spec.engine]
 
 
 @pytest.mark.parametrize("scenario", HERE, ids=lambda scenario: scenario.name)

@@ -40,7 +40,7 @@ def test_one_block_on_the_host_is_short():
 
 
 def test_specs_are_few_so_that_a_session_starts_few_instances():
-    specs = {msgspec.json.encode(s.spec(), enc_hook=str) for s in SCENARIOS if s.kind == "slice"}
+    specs = {msgspec.json.encode(s.spec, enc_hook=str) for s in SCENARIOS if s.kind == "slice"}
     assert len(specs) == 4
 
 

@@ -40,7 +40,7 @@ def test_back_to_back_starts_stop_each_instance_before_the_next():
 
 
 def test_the_server_gets_a_password_as_long_as_the_planned_one():
-    spec = startup.FirstByte().spec()
+    spec = startup.SCENARIOS[-1].spec
     assert spec.network == "bridge"
     assert isinstance(spec, InstanceSpec)
     assert "0" * 16 in spec.argv
