@@ -10,8 +10,9 @@ from pathlib import Path
 from bench.backends.base import Footprint, InstanceSpec, NotAvailable
 from bench.backends.daemons import dockerd
 from bench.backends.daemons.backend import DaemonBackend
+from bench.backends.daemons.daemon_process import DaemonProcess
 from bench.backends.daemons.docker_api import DockerApi
-from bench.backends.daemons.dockerd import Daemon, OwnDaemon
+from bench.backends.daemons.dockerd import OwnDaemon
 from bench.backends.daemons.instance import DaemonInstance
 from bench.backends.programs import processes
 from bench.backends.resources import mount_namespace
@@ -59,7 +60,7 @@ class DockerBackend(DaemonBackend):
         """Return the host's daemon, None when none answers."""
         return dockerd.system_daemon()
 
-    def make_daemon(self, directory: Path) -> Daemon:
+    def make_daemon(self, directory: Path) -> DaemonProcess:
         """Start a dockerd."""
         return OwnDaemon(directory)
 

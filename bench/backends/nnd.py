@@ -18,8 +18,8 @@ from pathlib import Path
 from bench.backends.base import BenchImage, Footprint, InstanceSpec, NotAvailable
 from bench.backends.daemons import nnd_daemon
 from bench.backends.daemons.backend import DaemonBackend
+from bench.backends.daemons.daemon_process import DaemonProcess
 from bench.backends.daemons.docker_api import DockerApi
-from bench.backends.daemons.dockerd import Daemon
 from bench.backends.daemons.instance import DaemonInstance
 from bench.backends.daemons.nnd_daemon import NndDaemon
 from bench.backends.programs import processes
@@ -70,7 +70,7 @@ class NndBackend(DaemonBackend):
         """None: a daemon that already runs belongs to someone else and may be another version."""
         return None
 
-    def make_daemon(self, directory: Path) -> Daemon:
+    def make_daemon(self, directory: Path) -> DaemonProcess:
         """Start an nnd."""
         return NndDaemon(directory)
 

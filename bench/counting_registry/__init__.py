@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from types import TracebackType
 
 from bench.backends.resources import owned
 from bench.counting_registry.images import Pushed, push_images
@@ -50,9 +49,7 @@ class CountingRegistry:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def moved(self) -> Moved:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -43,9 +43,9 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     shown: str
     role: Role
     arm: str
-    baseline: str
     series: Series
     bounds: Bounds
+    baseline: str = ""
     scenario: str = ""
     blocked: str = ""
     tail: float = 0.0
@@ -114,44 +114,22 @@ def ratio(evidence: RunSeries, key: Key, role: Role, baseline: str) -> Compariso
     def bounds(alpha: float) -> Interval:
         return exponential(t_interval(series.locations, alpha))
 
-    metric, arm = key
-    return Comparison(
-        metric=metric,
-        shown=metric,
-        role=role,
-        arm=arm,
-        baseline=baseline,
-        series=series,
-        bounds=bounds,
-        scenario=evidence.visits.scenario.get(metric, ""),
-    )
+    return _comparison(evidence, key, role, series, bounds, baseline=baseline)
 
 
 def _absolute(claim: Claim, evidence: RunSeries, key: Key, role: Role) -> Comparison:
-    metric, arm = key
     series = evidence.values().get(key, Series())
-    factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
+    factor, blocked = _factor(evidence.visits.unit[key[0]], claim.unit)
 
     def bounds(alpha: float) -> Interval:
         return t_interval(series.locations * factor, alpha)
 
-    return Comparison(
-        metric=metric,
-        shown=metric,
-        role=role,
-        arm=arm,
-        baseline="",
-        series=series,
-        bounds=bounds,
-        scenario=evidence.visits.scenario.get(metric, ""),
-        blocked=blocked,
-    )
+    return _comparison(evidence, key, role, series, bounds, blocked=blocked)
 
 
 def _quantile(claim: Claim, evidence: RunSeries, key: Key, role: Role, q: float) -> Comparison:
-    metric, arm = key
     raw, owners = evidence.raw(key)
-    factor, blocked = _factor(evidence.visits.unit[metric], claim.unit)
+    factor, blocked = _factor(evidence.visits.unit[key[0]], claim.unit)
     positive = raw > 0
     values, clusters = raw[positive] * factor, owners[positive]
     ids, medians = medians_by_group(values, clusters)
@@ -167,17 +145,23 @@ def _quantile(claim: Claim, evidence: RunSeries, key: Key, role: Role, q: float)
             estimate=found.estimate, low=found.low, high=found.high, se=math.nan, n_clusters=int(ids.size)
         )
 
+    shown, tail = f"{key[0]}.p{100 * q:g}", q if q != 0.5 else 0.0
+    return _comparison(evidence, key, role, series, bounds, shown=shown, blocked=blocked, tail=tail)
+
+
+def _comparison(
+    evidence: RunSeries, key: Key, role: Role, series: Series, bounds: Bounds, shown: str = "", **more: Any
+) -> Comparison:
+    metric, arm = key
     return Comparison(
         metric=metric,
-        shown=f"{metric}.p{100 * q:g}",
+        shown=shown or metric,
         role=role,
         arm=arm,
-        baseline="",
         series=series,
         bounds=bounds,
         scenario=evidence.visits.scenario.get(metric, ""),
-        blocked=blocked,
-        tail=q if q != 0.5 else 0.0,
+        **more,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 import numpy as np
 
-from bench.claims import Claims, Control, matches
+from bench.claims import Claims, Control, Positive, matches
 from bench.judging.comparisons import RunSeries, exponential
 from bench.judging.pairs import Series
 from bench.judging.rows import Gate, count, finite, notes, percent
@@ -58,7 +58,7 @@ def control_rows(
     why_not = _why_not(gate, pairs[0], found.values())
     if gate.smoke or not fit:
         empty = Interval(estimate=math.nan, low=math.nan, high=math.nan, se=math.nan, n_clusters=0)
-        first = _row(claims.control, (JOINT, *pairs[0]), empty, 0, "inconclusive", (why_not,))
+        first = control_row(AA, claims.control, (JOINT, *pairs[0]), empty, 0, "inconclusive", (why_not,))
         return [first, *(_plain(claims.control, place, series, why_not) for place, series in found.items())]
     result = joined(fit, claims.control.counts)
     level = claims.control.alpha * RESERVE
@@ -118,7 +118,7 @@ def _joint(
     state: State = "refuted" if failed else "supported"
     interval = mean_ratio(fit.values(), control.alpha)
     total = sum(series.n_pairs for series in fit.values())
-    return _row(control, (JOINT, *pairs[0]), interval, total, state, texts)
+    return control_row(AA, control, (JOINT, *pairs[0]), interval, total, state, texts)
 
 
 def _guilty(fit: dict[Cell, Series], result: Joint, level: float) -> list[str]:
@@ -149,12 +149,12 @@ def _metric_row(
         state, reason = "supported", "equal within the margin on both sides"
     else:
         reason = "no difference found, but the interval is wider than the margin on one side or both"
-    return _row(control, place, interval, series.n_pairs, state, (reason,))
+    return control_row(AA, control, place, interval, series.n_pairs, state, (reason,))
 
 
 def _plain(control: Control, place: Cell, series: Series, reason: str) -> Verdict:
     interval = exponential(t_interval(series.locations, ROW_ALPHA))
-    return _row(control, place, interval, series.n_pairs, "inconclusive", (reason,))
+    return control_row(AA, control, place, interval, series.n_pairs, "inconclusive", (reason,))
 
 
 def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
@@ -166,12 +166,19 @@ def _why_not(gate: Gate, first: Pair, found: Iterable[Series]) -> str:
     return f"{count(most, 'session')}, the control needs at least {gate.min_sessions}"
 
 
-def _row(
-    control: Control, place: Cell, interval: Interval, n_pairs: int, state: State, texts: tuple[str, ...]
+def control_row(
+    claim: str,
+    control: Control | Positive,
+    place: Cell,
+    interval: Interval,
+    n_pairs: int,
+    state: State,
+    texts: tuple[str, ...],
 ) -> Verdict:
+    """One row of a control, judged at its own alpha where it is the joint one."""
     metric, arm, original = place
     return Verdict(
-        claim=AA,
+        claim=claim,
         metric=metric,
         arm=arm,
         baseline=original,

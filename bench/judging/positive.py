@@ -14,8 +14,8 @@ import msgspec
 
 from bench.claims import Claim, Claims, Positive
 from bench.judging.comparisons import Comparison, RunSeries, ratio
-from bench.judging.control import ROW_ALPHA, mean_ratio
-from bench.judging.rows import Gate, Judged, decide, finite, losses, more_data, notes, shortfall
+from bench.judging.control import ROW_ALPHA, control_row, mean_ratio
+from bench.judging.rows import Gate, Judged, decide, losses, more_data, notes, shortfall
 from bench.judging.spending import Spending
 from bench.model import JOINT, POSITIVE, Plan, State, Verdict
 from bench.stats.cluster import Interval
@@ -86,7 +86,8 @@ def _judged(
         spending.note(comparison),
         *losses(comparison, evidence.visits.lost),
     )
-    row = _row(positive, comparison.metric, interval, comparison.series.n_pairs, state, texts)
+    place = (comparison.metric, positive.arm, positive.baseline)
+    row = control_row(POSITIVE, positive, place, interval, comparison.series.n_pairs, state, texts)
     return Judged(row=row, source=comparison, interval=interval, short=short)
 
 
@@ -115,7 +116,8 @@ def _joint(positive: Positive, judged: Sequence[Judged]) -> Verdict:
         else "",
         f"found in {shown} of {len(rows)} metrics, expected {1.0 / (1.0 + positive.extra):.3f}",
     )
-    return _row(positive, JOINT, interval, sum(row.n_pairs for row in rows), state, texts)
+    place = (JOINT, positive.arm, positive.baseline)
+    return control_row(POSITIVE, positive, place, interval, sum(row.n_pairs for row in rows), state, texts)
 
 
 def blind_families(rows: Iterable[Verdict]) -> frozenset[str]:
@@ -149,23 +151,3 @@ def _share(positive: Positive) -> str:
 def family(metric: str) -> str:
     """First part of a metric's name."""
     return metric.partition(".")[0]
-
-
-def _row(
-    positive: Positive, metric: str, interval: Interval, n_pairs: int, state: State, texts: tuple[str, ...]
-) -> Verdict:
-    return Verdict(
-        claim=POSITIVE,
-        metric=metric,
-        arm=positive.arm,
-        baseline=positive.baseline,
-        estimate=finite(interval.estimate),
-        low=finite(interval.low),
-        high=finite(interval.high),
-        margin=positive.margin,
-        alpha=positive.alpha if metric == JOINT else ROW_ALPHA,
-        n_sessions=interval.n_clusters,
-        n_pairs=n_pairs,
-        verdict=state,
-        notes=texts,
-    )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.backends.programs.launch import CPU_SET_BYTES, add_stdio, cpu_mask
 from bench.wire.links import WireError
 from runtime.spawn import linux
 from runtime.spawn.mount_anchor import make_anchor
@@ -95,13 +96,13 @@ def start(argv: Sequence[str], rootfs: Path, netns_fd: int, cpus: Sequence[int])
         child = spawn(
             _TAPE,
             {
-                "stdin": nothing,
-                "stdout": output,
-                "stderr": output,
+                "fd0": nothing,
+                "fd1": output,
+                "fd2": output,
                 "netns": netns_fd,
                 "anchor": anchor,
                 "root": root,
-                "cpus": sum(1 << cpu for cpu in cpus).to_bytes(128, "little"),
+                "cpus": cpu_mask(cpus),
                 "path": os.fsencode(argv[0]),
                 "argv": pointers(argv),
                 "env": pointers(("PATH=/usr/bin:/bin", "LANG=C.UTF-8")),
@@ -122,15 +123,9 @@ def _make_tape() -> Tape:
     tape = Tape()
     tape.add("new session", "setsid")
     tape.add("die with the wire", "prctl", _PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    tape.add("set CPUs", "sched_setaffinity", 0, 128, Slot("cpus"))
+    tape.add("set CPUs", "sched_setaffinity", 0, CPU_SET_BYTES, Slot("cpus"))
     tape.add("join the peer's network", "setns", Slot("netns"), linux.CLONE_NEWNET)
-    for target, name in enumerate(("stdin", "stdout", "stderr")):
-        tape.add(f"connect {name}", "dup3", Slot(name), target, 0)
-    tape.add("close the rest on exec", "close_range", 3, 0xFFFF_FFFF, 4)
-    for name, number in (("SIGPIPE", 13), ("SIGXFSZ", 25)):
-        # Python ignores both, and ignored signals survive exec.
-        tape.add(f"default {name}", "rt_sigaction", number, bytes(32), 0, 8)
-    tape.add("unblock signals", "rt_sigprocmask", 2, bytes(8), 0, 8)
+    add_stdio(tape)
     add_enter_anchor(tape)
     quiet = linux.MS_NOSUID | linux.MS_NODEV
     tape.add("mount tmpfs on /tmp", "mount", "tmpfs", "/tmp", "tmpfs", quiet, "size=64m,mode=1777")

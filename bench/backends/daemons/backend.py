@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench.backends.base import BackendError, BenchImage, Engine, InstanceSpec, NotAvailable
 from bench.backends.daemons import dockerd
+from bench.backends.daemons.daemon_process import DaemonProcess
 from bench.backends.daemons.docker_api import DockerApi
 from bench.backends.daemons.docker_engine import LABEL, DockerEngine
-from bench.backends.daemons.dockerd import Daemon
 from bench.backends.daemons.instance import DaemonInstance
 from bench.backends.programs.started import Started
 from bench.backends.resources import owned
@@ -29,7 +29,7 @@ class DaemonBackend(abc.ABC):
 
     def __init__(self, root: Path) -> None:
         self._parent = root / self.name
-        self._daemon: Daemon | None = None
+        self._daemon: DaemonProcess | None = None
         self._api: DockerApi | None = None
         self._image = ""
         self._loaded = False
@@ -48,7 +48,7 @@ class DaemonBackend(abc.ABC):
         """Return the host's running daemon, None when there is none or it must not be used."""
 
     @abc.abstractmethod
-    def make_daemon(self, directory: Path) -> Daemon:
+    def make_daemon(self, directory: Path) -> DaemonProcess:
         """Start a daemon for this run, with its files in `directory`."""
 
     @abc.abstractmethod

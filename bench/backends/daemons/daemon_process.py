@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import signal
@@ -20,21 +21,21 @@ START_TIMEOUT_S = 30.0
 _EVERY_S = 0.01
 
 
-class DaemonProcess:
-    """A daemon that answers on `api`. mark: the environment variable that names the owner of its
-    processes."""
+class DaemonProcess(abc.ABC):
+    """A daemon started by this process. Its files are in `directory`, which is named after the owner.
+
+    kept: the directory of its images and containers. mark: the environment variable that names the owner of
+    its processes.
+    """
 
     def __init__(
-        self,
-        name: str,
-        directory: Path,
-        argv: Sequence[str],
-        api: DockerApi,
-        mark: str,
-        mount_namespace: int = -1,
+        self, name: str, directory: Path, argv: Sequence[str], api: DockerApi, mark: str, namespace: int = -1
     ) -> None:
+        self.directory = directory
+        self.kept = directory / "data"
+        self.api = api
         self._name = name
-        self._api = api
+        self._namespace = namespace
         self._log = directory / f"{self._name}.log"
         log = above_stdio(os.open(self._log, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         null = above_stdio(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
@@ -45,21 +46,40 @@ class DaemonProcess:
                 pointers([f"PATH={':'.join(SEARCH_PATH)}", f"HOME={directory}", f"{mark}={directory.name}"]),
                 (null, log, log),
                 cpus=launch.cpu_mask(()),
-                mount_namespace=mount_namespace,
+                mount_namespace=namespace,
             )
         finally:
             close_all(log, null)
+        try:
+            self._wait_for_answer()
+        except BackendError:
+            self.close()
+            raise
 
-    def wait_for_answer(self) -> None:
+    @abc.abstractmethod
+    def pids(self) -> list[int]:
+        """Return the processes of the daemon and its helpers, without those in containers."""
+
+    @abc.abstractmethod
+    def _remove(self) -> None:
+        """End what is left of it, and delete its directory."""
+
+    def close(self) -> None:
+        """End the daemon and free everything it held."""
+        self._end()
+        close_all(self._namespace)
+        self._remove()
+
+    def _wait_for_answer(self) -> None:
         """Wait until it answers. Raises BackendError, with the end of its log, if it does not."""
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._api.alive():
+        while not self.api.alive():
             if self._process.ended() or time.monotonic() > deadline:
                 words = " / ".join(self._log.read_text(errors="replace").strip().splitlines()[-2:])
                 raise BackendError(f"start {self._name}: it does not answer; its last words: {words}")
             time.sleep(_EVERY_S)
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """Send SIGTERM, and SIGKILL if the daemon does not end in START_TIMEOUT_S."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._process.pidfd, signal.SIGTERM)

@@ -13,32 +13,16 @@ import os
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
-from bench.backends.base import BackendError
 from bench.backends.daemons.daemon_process import DaemonProcess
 from bench.backends.daemons.docker_api import DockerApi
 from bench.backends.programs import processes
-from bench.backends.programs.streams import close_all
 from bench.backends.resources import mount_namespace, owned
 
 SYSTEM_SOCKET = Path("/var/run/docker.sock")
 _MARK = "NINETYNINE_DOCKERD"
 _CGROUP_PREFIX = "nndocker-"
 _NAMES = ("dockerd", "docker-proxy", "containerd")
-
-
-class Daemon(Protocol):
-    """A daemon started by this process. kept: the directory of its images and containers."""
-
-    api: DockerApi
-    kept: Path
-
-    def pids(self) -> list[int]:
-        """Return the processes of the daemon and its helpers, without those in containers."""
-
-    def close(self) -> None:
-        """End it and free everything it held."""
 
 
 def kept(api: DockerApi) -> Path:
@@ -58,31 +42,20 @@ def system_pids() -> list[int]:
     return [pid for pid in processes.pids() if processes.name_of(pid).startswith(_NAMES)]
 
 
-class OwnDaemon:
-    """A dockerd started by this process. Its files are in `directory`, which is named after the owner."""
+class OwnDaemon(DaemonProcess):
+    """A dockerd started by this process."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.kept = directory / "data"
-        self.api = DockerApi(directory / "docker.sock")
-        self._namespace = mount_namespace.make(empty=("/run",))
+        namespace = mount_namespace.make(empty=("/run",))
         (directory / "daemon.json").write_text("{}")
         argv = _argv(shutil.which("dockerd") or "dockerd", directory)
-        self._process = DaemonProcess("dockerd", directory, argv, self.api, _MARK, self._namespace)
-        try:
-            self._process.wait_for_answer()
-        except BackendError:
-            self.close()
-            raise
+        super().__init__("dockerd", directory, argv, DockerApi(directory / "docker.sock"), _MARK, namespace)
 
     def pids(self) -> list[int]:
         """Return dockerd, containerd, and the shims of containers."""
         return _pids(self.directory)
 
-    def close(self) -> None:
-        """End the daemon and free everything it held."""
-        self._process.end()
-        close_all(self._namespace)
+    def _remove(self) -> None:
         remove(self.directory)
 
 

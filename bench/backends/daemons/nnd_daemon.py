@@ -16,31 +16,22 @@ from bench.backends.resources import owned
 _MARK = "NINETYNINE_NND"
 
 
-class NndDaemon:
-    """An nnd started by this process. Its files are in `directory`, which is named after the owner."""
+class NndDaemon(DaemonProcess):
+    """An nnd started by this process."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.kept = directory / "data"
-        self.api = DockerApi(directory / "nnd.sock")
+        api = DockerApi(directory / "nnd.sock")
         argv = [
             *(sys.executable, "-m", "runtime.api.nnd"),
-            *("--root", str(self.kept), "--host", f"unix://{self.api.path}"),
+            *("--root", str(directory / "data"), "--host", f"unix://{api.path}"),
         ]
-        self._process = DaemonProcess("nnd", directory, argv, self.api, _MARK)
-        try:
-            self._process.wait_for_answer()
-        except BackendError:
-            self.close()
-            raise
+        super().__init__("nnd", directory, argv, api, _MARK)
 
     def pids(self) -> list[int]:
         """Return the daemon and its spawner."""
         return _pids(self.directory)
 
-    def close(self) -> None:
-        """End the daemon and free everything it held."""
-        self._process.end()
+    def _remove(self) -> None:
         remove(self.directory)
 
 

@@ -16,7 +16,7 @@ from bench.backends.programs.processes import HostChild
 from runtime.spawn import linux, process
 from runtime.spawn.tape import Pointers, Slot, SlotValue, StepError, Tape, pointers, spawn
 
-_CPU_SET_BYTES = 128
+CPU_SET_BYTES = 128
 
 
 def start(
@@ -60,7 +60,7 @@ def start(
 def cpu_mask(cpus: Sequence[int]) -> bytes:
     """Return a cpu_set_t (1024 bits) of `cpus`, or of this process's CPUs if there are none."""
     chosen = cpus or os.sched_getaffinity(0)
-    return sum(1 << cpu for cpu in chosen).to_bytes(_CPU_SET_BYTES, "little")
+    return sum(1 << cpu for cpu in chosen).to_bytes(CPU_SET_BYTES, "little")
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def add_stdio(tape: Tape) -> None:
 def _tape(enter: bool, overlay: bool) -> Tape:
     tape = Tape()
     tape.add("new session", "setsid")
-    tape.add("set CPUs", "sched_setaffinity", 0, _CPU_SET_BYTES, Slot("cpus"))
+    tape.add("set CPUs", "sched_setaffinity", 0, CPU_SET_BYTES, Slot("cpus"))
     add_stdio(tape)
     if enter:
         tape.add("enter the mount namespace", "setns", Slot("mount_namespace"), linux.CLONE_NEWNS)

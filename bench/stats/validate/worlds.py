@@ -35,26 +35,6 @@ class DrawnNoise(msgspec.Struct, frozen=True):
     first: NDArray[np.bool_]
 
 
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """instances of both arms (runs, sessions), slices of both (runs, sessions, pairs), drift (runs, slots).
-
-    sessions: of the fixed design; first, last: looks of the sequential one. alike: both arms have the same
-    noise, like two copies of one arm. held: its figures must keep their bounds; a documented weakness is only
-    shown.
-    """
-
-    name: str
-    says: str
-    instances: Both
-    slices: Both
-    drift: Draw
-    sessions: int = 8
-    first: int = 4
-    last: int = 24
-    alike: bool = True
-    held: bool = True
-
-
 def draw(world: World, rng: Generator, runs: int, sessions: int, pairs: int) -> DrawnNoise:
     """Draw the noise of `runs` runs."""
     if world.name == recorded.NAME:
@@ -130,77 +110,80 @@ LUCK = _each(_normal(0.007))
 SLIGHT = _each(_normal(0.003))
 SLICES = _each(_normal(0.01))
 
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """instances of both arms (runs, sessions), slices of both (runs, sessions, pairs), drift (runs, slots).
+
+    sessions: of the fixed design; first, last: looks of the sequential one. alike: both arms have the same
+    noise, like two copies of one arm. held: its figures must keep their bounds; a documented weakness is only
+    shown.
+    """
+
+    name: str
+    says: str
+    instances: Both = SLIGHT
+    slices: Both = SLICES
+    drift: Draw = CALM
+    sessions: int = 8
+    first: int = 4
+    last: int = 24
+    alike: bool = True
+    held: bool = True
+
+
 WORLDS = (
     World(
         name="quiet machine",
         says="0.7 % a slice (1 % a pair), no instance differs",
         instances=_each(_normal(0.0)),
         slices=_each(_normal(0.007)),
-        drift=CALM,
     ),
     World(
         name="session effects",
         says="every instance is off by 0.7 % (1 % a session), 1 % a slice (1.4 % a pair)",
         instances=LUCK,
-        slices=SLICES,
-        drift=CALM,
     ),
     World(
         name="autocorrelated drift",
         says="the machine drifts by 5 % over some hundred slices, instances 0.3 %, slices 1 %",
-        instances=SLIGHT,
-        slices=SLICES,
         drift=_drift(0.05, 100.0),
     ),
     World(
         name="3 % outliers",
         says="three slices in a hundred are slowed by up to 50 %",
-        instances=SLIGHT,
         slices=_each(_struck(0.03, 0.5)),
-        drift=CALM,
     ),
     World(
         name="busy neighbour",
         says="one slice in ten is slowed by up to 40 %",
-        instances=SLIGHT,
         slices=_each(_struck(0.1, 0.4)),
-        drift=CALM,
     ),
     World(
         name="heavy tails",
         says="slices spread like Student's t with two degrees of freedom",
-        instances=SLIGHT,
         slices=_each(_heavy),
-        drift=CALM,
     ),
     World(
         name="bimodal instances",
         says="every second instance is 2 % slow, slices 1 %",
         instances=_each(_modes),
-        slices=SLICES,
-        drift=CALM,
     ),
     World(
         name="unequal arms",
         says="the arm is three times as noisy as the host: instances 0.9 % to 0.3 %, slices 2.1 % to 0.7 %",
         instances=_each(_normal(0.009), _normal(0.003)),
         slices=_each(_normal(0.021), _normal(0.007)),
-        drift=CALM,
         alike=False,
     ),
     World(
         name="uneven sessions",
         says="one instance in four is five times as far off as the others",
         instances=_each(_uneven),
-        slices=SLICES,
-        drift=CALM,
     ),
     World(
         name="few sessions",
         says="session effects; 4 sessions, or looks after 4 to 8",
         instances=LUCK,
-        slices=SLICES,
-        drift=CALM,
         sessions=4,
         last=8,
     ),
@@ -208,24 +191,17 @@ WORLDS = (
         name="many sessions",
         says="session effects; 30 sessions, or looks after 4 to 30",
         instances=LUCK,
-        slices=SLICES,
-        drift=CALM,
         sessions=30,
         last=30,
     ),
     World(
         name=recorded.NAME,
         says="sessions, slices and drift drawn from recorded runs of this suite, host against host",
-        instances=SLIGHT,
-        slices=SLICES,
-        drift=CALM,
     ),
     World(
         name="skewed luck",
         says="most instances of the arm are fine and a rare one is very slow (log-normal)",
         instances=_each(_skewed, _normal(0.0)),
-        slices=SLICES,
-        drift=CALM,
         alike=False,
         held=False,
     ),
@@ -235,8 +211,6 @@ BOTH_SKEWED = World(
     name="skewed luck of both",
     says="skewed luck that may strike either of two copies",
     instances=_each(_skewed),
-    slices=SLICES,
-    drift=CALM,
 )
 
 NOISES = tuple(world for world in WORLDS if world.name not in ("few sessions", "many sessions"))
