@@ -18,6 +18,21 @@ class BackendError(Exception):
     """An operation of a backend failed: names the operation, the object, and what to do next."""
 
 
+class FailuresOf:
+    """Turns errors of these kinds inside the block into a BackendError that names the operation, if any."""
+
+    def __init__(self, operation: str, *kinds: type[Exception]) -> None:
+        self._prefix = f"{operation}: " if operation else ""
+        self._kinds = kinds
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, self._kinds):
+            raise BackendError(f"{self._prefix}{error}") from error
+
+
 class NotAvailable(msgspec.Struct, frozen=True):
     """This system cannot run here; `reason` is shown to users as it is."""
 

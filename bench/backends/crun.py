@@ -30,7 +30,7 @@ from bench.backends.base import (
 from bench.backends.programs import launch, processes
 from bench.backends.programs.environment import IDLE, environment, instance_mark
 from bench.backends.programs.main_program import MainStreams
-from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.piped import StreamedPrograms
 from bench.backends.programs.processes import HostChild
 from bench.backends.programs.started import Started
 from bench.backends.programs.streams import run
@@ -178,7 +178,7 @@ class _Workspace:
         owned.remove(self.directory)
 
 
-class CrunInstance(PipedPrograms):
+class CrunInstance(StreamedPrograms):
     """One container."""
 
     def __init__(self, site: _Workspace, layers: tuple[Path, ...], spec: InstanceSpec) -> None:
@@ -189,7 +189,6 @@ class CrunInstance(PipedPrograms):
         self._cpus = launch.cpu_mask(spec.cpus)
         self._shares_network = spec.network == "host"
         self._argv = spec.argv or IDLE
-        self.stopped = False
         self._network: networks.Namespace | None = None
         self._exec_numbers = itertools.count(1)
         self._pid = 0
@@ -198,7 +197,7 @@ class CrunInstance(PipedPrograms):
             mode = networks.bridged(spec.network)
             self._network = networks.Namespace(mode) if mode else None
             self._write_bundle(spec)
-            self.record = self._start(layers, spec.until_output)
+            self.record = self._start(layers)
         except BaseException:
             self.stop()
             raise
@@ -219,20 +218,14 @@ class CrunInstance(PipedPrograms):
         """Blocks on disk of the overlay's upper directory."""
         return Footprint(bytes=owned.disk_bytes(self._bundle / "upper"), method="overlay upperdir by inode")
 
-    def stop(self) -> None:
-        """Delete the container. Idempotent."""
-        if self.stopped:
-            return
-        self.stopped = True
-        with contextlib.ExitStack() as stack:
-            if self._network is not None:
-                stack.callback(self._network.close)
-            stack.callback(shutil.rmtree, self._bundle, ignore_errors=True)
-            stack.callback(_remove_cgroups, self._id.removeprefix(_CGROUP_PREFIX))
-            stack.callback(self._site.unmount, self._bundle / "rootfs")
-            stack.callback(self._streams.close)
-            stack.callback(self._close_channels)
-            stack.callback(self._site.command, "delete", "--force", self._id)
+    def _release(self, stack: contextlib.ExitStack) -> None:
+        if self._network is not None:
+            stack.callback(self._network.close)
+        stack.callback(shutil.rmtree, self._bundle, ignore_errors=True)
+        stack.callback(_remove_cgroups, self._id.removeprefix(_CGROUP_PREFIX))
+        stack.callback(self._site.unmount, self._bundle / "rootfs")
+        super()._release(stack)
+        stack.callback(self._site.command, "delete", "--force", self._id)
 
     def _write_bundle(self, spec: InstanceSpec) -> None:
         for name in ("rootfs", "upper", "work"):
@@ -240,7 +233,7 @@ class CrunInstance(PipedPrograms):
         netns = f"/proc/{os.getpid()}/fd/{self._network.descriptor}" if self._network else ""
         oci_bundle.write(self._bundle, spec, self._argv, environment(instance_mark()), f"/{self._id}", netns)
 
-    def _start(self, layers: tuple[Path, ...], until_output: bool) -> StartRecord:
+    def _start(self, layers: tuple[Path, ...]) -> StartRecord:
         bundle, streams = self._bundle, self._streams
         lower = ":".join(str(layer) for layer in reversed(layers))
         options = f"lowerdir={lower},upperdir={bundle}/upper,workdir={bundle}/work"
@@ -251,7 +244,7 @@ class CrunInstance(PipedPrograms):
         first_ns = None
         what = f"{self._argv[0]} by crun"
         try:
-            if until_output:
+            if streams.until_output:
                 first_ns = streams.first_output(what)
         finally:
             # crun ends once the container runs; reap it even if the first byte never came.
@@ -264,9 +257,6 @@ class CrunInstance(PipedPrograms):
         return StartRecord(
             requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=phases
         )
-
-    def _drain(self) -> None:
-        self._streams.drain()
 
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
         """Start it by `crun exec`."""

@@ -30,7 +30,7 @@ from bench.backends.base import (
 from bench.backends.programs import launch, processes
 from bench.backends.programs.environment import IDLE, environment, find_program, instance_mark
 from bench.backends.programs.main_program import MainStreams
-from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.piped import StreamedPrograms
 from bench.backends.programs.processes import HostChild
 from bench.backends.programs.started import Started
 from bench.backends.resources import mounts, owned
@@ -161,7 +161,7 @@ def mount_system(root: Path) -> None:
     mounts.mount("tmpfs", root / "dev/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777,size=64m")
 
 
-class HostInstance(PipedPrograms):
+class HostInstance(StreamedPrograms):
     """Processes whose root is the copy, marked by an environment variable."""
 
     def __init__(self, tree: _Tree, spec: InstanceSpec) -> None:
@@ -175,11 +175,10 @@ class HostInstance(PipedPrograms):
         self._own_root = bool(spec.volume)
         self._sessions: set[int] = set()
         self._main: HostChild | None = None
-        self.stopped = False
         self._streams = MainStreams(spec.until_output)
         self._since_ns = time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
         try:
-            self.record = self._start(spec.argv or IDLE, spec.until_output)
+            self.record = self._start(spec.argv or IDLE)
         except BaseException:
             self.stop()
             raise
@@ -199,36 +198,22 @@ class HostInstance(PipedPrograms):
         added = added_bytes(self._tree.root, self._tree.image, self._since_ns)
         return Footprint(bytes=added, method="blocks of files made or grown since the start")
 
-    def stop(self) -> None:
-        """Kill all processes of this instance and remove its mounts. Idempotent."""
-        if self.stopped:
-            return
-        self.stopped = True
-        with contextlib.ExitStack() as stack:
-            if self._own_root:
-                stack.callback(owned.remove_mount, self._root)
-            stack.callback(self._streams.close)
-            stack.callback(self._close_channels)
-            if self._main is not None:
-                stack.callback(self._main.wait)
-            stack.callback(processes.kill_all, self._members, "host instance")
+    def _release(self, stack: contextlib.ExitStack) -> None:
+        if self._own_root:
+            stack.callback(owned.remove_mount, self._root)
+        super()._release(stack)
+        if self._main is not None:
+            stack.callback(self._main.wait)
+        stack.callback(processes.kill_all, self._members, "host instance")
 
-    def _start(self, argv: Sequence[str], until_output: bool) -> StartRecord:
+    def _start(self, argv: Sequence[str]) -> StartRecord:
         requested_ns = time.monotonic_ns()
         self._main = self._exec(argv, self._streams.descriptors)
         ready_ns = time.monotonic_ns()
         self._streams.program_has_them()
-        phases = [("spawn", ready_ns - requested_ns)]
-        first_ns = None
-        if until_output:
-            first_ns = self._streams.first_output(f"{argv[0]} on host")
-            phases.append(("program", first_ns - ready_ns))
-        return StartRecord(
-            requested_ns=requested_ns, ready_ns=ready_ns, first_output_ns=first_ns, phases=tuple(phases)
+        return self._record(
+            requested_ns, ready_ns, [("spawn", ready_ns - requested_ns)], f"{argv[0]} on host"
         )
-
-    def _drain(self) -> None:
-        self._streams.drain()
 
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> HostChild:
         child = launch.start(

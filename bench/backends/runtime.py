@@ -17,6 +17,7 @@ from pathlib import Path
 from bench.backends.base import (
     BackendError,
     BenchImage,
+    FailuresOf,
     Footprint,
     InstanceSpec,
     NotAvailable,
@@ -26,7 +27,7 @@ from bench.backends.programs import processes
 from bench.backends.programs.environment import IDLE, environment, instance_mark
 from bench.backends.programs.launch import pinned
 from bench.backends.programs.main_program import MainStreams
-from bench.backends.programs.piped import PipedPrograms
+from bench.backends.programs.piped import StreamedPrograms
 from bench.backends.programs.started import Started
 from bench.backends.programs.streams import Child
 from bench.model import BackendInfo
@@ -84,24 +85,20 @@ class RuntimeBackend:
 
     def cleanup(self) -> None:
         """Remove our containers and all that dead engines left."""
-        try:
+        with _failures_of("clean up containers"), contextlib.ExitStack() as stack:
             engine, self._engine = self._engine or Engine(self._root), None
-            with contextlib.ExitStack() as stack:
-                stack.callback(engine.close)
-                stack.callback(engine.sweep)
-                stack.callback(self._started.stop)
-        except (EngineError, CgroupError, NetworkError, OSError) as error:
-            raise BackendError(f"clean up containers: {error}") from error
+            stack.callback(engine.close)
+            stack.callback(engine.sweep)
+            stack.callback(self._started.stop)
 
 
-class RuntimeInstance(PipedPrograms):
+class RuntimeInstance(StreamedPrograms):
     """One container."""
 
     def __init__(self, engine: Engine, layers: tuple[str, ...], spec: InstanceSpec) -> None:
         super().__init__()
         self._cpus = spec.cpus
         self._shares_network = spec.network == "host"
-        self.stopped = False
         self._streams = MainStreams(spec.until_output)
         self._argv = spec.argv or IDLE
         self._environment = environment(instance_mark())
@@ -113,7 +110,7 @@ class RuntimeInstance(PipedPrograms):
             self._streams.close()
             raise BackendError(f"plan a container for {self._argv[0]}: {error}") from error
         try:
-            self.record = self._start(spec.until_output)
+            self.record = self._start()
         except (EngineError, CgroupError, NetworkError, OSError) as error:
             self.stop()
             raise BackendError(f"start {self._argv[0]} in a container: {error}") from error
@@ -137,37 +134,21 @@ class RuntimeInstance(PipedPrograms):
 
     def stop(self) -> None:
         """Kill and remove the container. Idempotent."""
-        if self.stopped:
-            return
-        self.stopped = True
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.callback(self._streams.close)
-                stack.callback(self._close_channels)
-                stack.callback(self._container.remove)
-        except (EngineError, CgroupError, NetworkError, OSError) as error:
-            raise BackendError(f"stop a container: {error}") from error
+        with _failures_of("stop a container"):
+            super().stop()
 
-    def _start(self, until_output: bool) -> StartRecord:
+    def _release(self, stack: contextlib.ExitStack) -> None:
+        super()._release(stack)
+        stack.callback(self._container.remove)
+
+    def _start(self) -> StartRecord:
         # The program inherits the CPUs of the thread that starts it, as on the host: no cpuset to write.
         with pinned(self._cpus):
             record = self._container.start(*self._streams.descriptors)
         ready_ns = time.monotonic_ns()
         self._streams.program_has_them()
         phases = [("plan", record.requested_ns - self._requested_ns), *record.phases]
-        first_ns = None
-        if until_output:
-            first_ns = self._streams.first_output(f"{self._argv[0]} in a container")
-            phases.append(("program", first_ns - ready_ns))
-        return StartRecord(
-            requested_ns=self._requested_ns,
-            ready_ns=ready_ns,
-            first_output_ns=first_ns,
-            phases=tuple(phases),
-        )
-
-    def _drain(self) -> None:
-        self._streams.drain()
+        return self._record(self._requested_ns, ready_ns, phases, f"{self._argv[0]} in a container")
 
     def _exec(self, argv: Sequence[str], stdio: tuple[int, int, int]) -> Child:
         try:
@@ -175,6 +156,10 @@ class RuntimeInstance(PipedPrograms):
                 return self._container.exec(tuple(argv), *stdio, env=self._environment)
         except (EngineError, OSError) as error:
             raise BackendError(f"exec {argv[0]} in a container: {error}") from error
+
+
+def _failures_of(operation: str) -> FailuresOf:
+    return FailuresOf(operation, EngineError, CgroupError, NetworkError, OSError)
 
 
 def _config(

@@ -21,6 +21,7 @@ from bench.backends.base import (
     BenchImage,
     Channel,
     Completed,
+    FailuresOf,
     Footprint,
     InstanceSpec,
     NotAvailable,
@@ -86,12 +87,10 @@ class VmBackend:
 
     def prepare(self, image: BenchImage) -> None:
         """Make kernel, initramfs and base disk, cached by the image's digest, and open libvirt."""
-        try:
+        with FailuresOf("prepare the image for VMs", VmError, OSError):
             if self._harness is None:
                 self._harness = Harness(self._run_root(), self._root / "vm", self._accelerator)
             self._image = self._harness.prepare(image.rootfs, image.digest.removeprefix("sha256:"))
-        except (VmError, OSError) as error:
-            raise BackendError(f"prepare the image for VMs: {error}") from error
 
     def start(self, spec: InstanceSpec) -> VmInstance:
         """Boot one VM."""
@@ -115,14 +114,13 @@ class VmBackend:
             env=env,
             until_output=spec.until_output,
         )
+        what = spec.argv[0] if spec.argv else "an idle guest"
         try:
-            guest = self._harness.start(config)
-        except BaseException as error:
+            with FailuresOf(f"start {what} in a VM", VmError, OSError):
+                guest = self._harness.start(config)
+        except BaseException:
             if network is not None:
                 network.close()
-            if isinstance(error, (VmError, OSError)):
-                what = spec.argv[0] if spec.argv else "an idle guest"
-                raise BackendError(f"start {what} in a VM: {error}") from error
             raise
         return self._started.add(VmInstance(guest, env, network))
 
@@ -130,14 +128,11 @@ class VmBackend:
         """Stop our VMs and libvirt, and sweep what dead harnesses left."""
         harness = self._harness or Harness(self._run_root(), self._root / "vm")
         self._harness = self._image = None
-        try:
-            with contextlib.ExitStack() as stack:
-                stack.callback(networks.sweep)
-                stack.callback(harness.sweep)
-                stack.callback(harness.close)
-                stack.callback(self._started.stop)
-        except (VmError, OSError) as error:
-            raise BackendError(f"clean up after VMs: {error}") from error
+        with FailuresOf("clean up after VMs", VmError, OSError), contextlib.ExitStack() as stack:
+            stack.callback(networks.sweep)
+            stack.callback(harness.sweep)
+            stack.callback(harness.close)
+            stack.callback(self._started.stop)
 
     def _run_root(self) -> Path:
         """Return the directory for sockets and overlays, a short one: socket paths are limited to 107
@@ -177,10 +172,8 @@ class VmInstance:
     def exec(self, argv: Sequence[str], stdin: bytes = b"", timeout_s: float = 120.0) -> Completed:
         """Run a program in the guest to its end, through the agent."""
         self._drain()
-        try:
+        with FailuresOf(f"exec {argv[0]} in a VM", VmError):
             done = self._guest.exec(argv, stdin, timeout_s, self._env)
-        except VmError as error:
-            raise BackendError(f"exec {argv[0]} in a VM: {error}") from error
         return Completed(
             argv=done.argv,
             exit_code=done.exit_code,
@@ -192,18 +185,14 @@ class VmInstance:
 
     def open(self, argv: Sequence[str]) -> Channel:
         """Start a long-lived program in the guest."""
-        try:
+        with FailuresOf(f"open {argv[0]} in a VM", VmError):
             return _GuestChannel(self._guest.open(argv, self._env))
-        except VmError as error:
-            raise BackendError(f"open {argv[0]} in a VM: {error}") from error
 
     def memory(self) -> Footprint:
         """Proportional set size of the QEMU process."""
         self._drain()
-        try:
+        with FailuresOf("", VmError):
             return Footprint(bytes=self._guest.pss_bytes(), method="pss of QEMU")
-        except VmError as error:
-            raise BackendError(str(error)) from error
 
     def disk(self) -> Footprint:
         """Blocks on disk of the overlay, and of the volume's disk file."""
@@ -213,9 +202,8 @@ class VmInstance:
         """End the guest. Idempotent."""
         self.stopped = True
         try:
-            self._guest.stop()
-        except (VmError, OSError) as error:
-            raise BackendError(f"stop a VM: {error}") from error
+            with FailuresOf("stop a VM", VmError, OSError):
+                self._guest.stop()
         finally:
             if self._network is not None:
                 self._network.close()
@@ -237,17 +225,13 @@ class _GuestChannel:
 
     def write(self, data: bytes) -> None:
         """Send all of `data`."""
-        try:
+        with FailuresOf("", VmError):
             self._stream.write(data)
-        except VmError as error:
-            raise BackendError(str(error)) from error
 
     def read_until(self, marker: bytes, timeout_s: float) -> bytes:
         """Return the output up to and including `marker`."""
-        try:
+        with FailuresOf("", VmError):
             return self._stream.read_until(marker, timeout_s)
-        except VmError as error:
-            raise BackendError(str(error)) from error
 
     def close(self) -> None:
         """End the program. Idempotent."""

@@ -6,8 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from reports.arms import INK
-from reports.figures.base import axis, blank, line_at
-from reports.figures.forest import ROW, SYMBOLS
+from reports.figures.base import axis, line_at
+from reports.figures.forest import SYMBOLS, by_row, word_at
 
 
 def decisions(rows: pd.DataFrame, first: int, last: int) -> go.Figure:
@@ -30,24 +30,15 @@ def decisions(rows: pd.DataFrame, first: int, last: int) -> go.Figure:
         for state, symbol in SYMBOLS.items()
         if len(chosen := rows[rows["state"] == state])
     ]
-    return blank(
-        112 + ROW * max(1, len(rows)),
+    return by_row(
+        rows,
         [lengths, *marks],
-        showlegend=True,
-        meta={"rows": ROW},
-        margin={"l": 8, "r": 16, "t": 26, "b": 8},
         shapes=[
             line_at("x", first, dash="dot", color=INK["axis"].light),
             line_at("x", last, dash="dash", color=INK["axis"].light),
         ],
-        annotations=[_words(first, "first look", "left"), _words(last, "at most", "right")],
+        annotations=[word_at(first, "first look", "left"), word_at(last, "at most", "right")],
         xaxis=axis("sessions measured", range=[0, last * 1.04], showgrid=False, nticks=8),
-        yaxis=axis(
-            showgrid=False,
-            range=[len(rows) - 0.4, -0.6],
-            tickvals=list(range(len(rows))),
-            ticktext=list(rows["label"]),
-        ),
     )
 
 
@@ -61,16 +52,3 @@ def _marks(rows: pd.DataFrame, state: str, symbol: str) -> go.Scatter:
         text=rows["note"],
         hovertemplate="%{text}<br>%{x} sessions<extra></extra>",
     )
-
-
-def _words(place: float, text: str, side: str) -> dict[str, object]:
-    return {
-        "x": place,
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "text": text,
-        "xanchor": side,
-        "showarrow": False,
-        "font": {"size": 11, "color": INK["muted"].light},
-    }

@@ -94,32 +94,29 @@ def _points(legend: Legend, arm: str, rows: pd.DataFrame, unit: str) -> go.Scatt
 
 
 def _invalid(legend: Legend, rows: pd.DataFrame, unit: str) -> go.Scatter:
-    return go.Scatter(
-        x=rows["at"].to_numpy("float32"),
-        y=rows["value"].to_numpy("float32"),
-        mode="markers",
-        name="not counted",
-        marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}},
-        text=[f"{named(legend, row.arm)}, not counted: {plain(row.reason)}" for row in rows.itertuples()],
-        hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
-    )
+    marker = {"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": arms.INK["refuted"].light}}
+    texts = [f"{named(legend, row.arm)}, not counted: {plain(row.reason)}" for row in rows.itertuples()]
+    return _marks(rows, unit, "not counted", marker, texts)
 
 
 def _rings(legend: Legend, rows: pd.DataFrame, unit: str) -> go.Scatter:
+    ink = arms.INK["inconclusive"].light
+    texts = [
+        f"{named(legend, row.arm)}, session {row.session}, block {row.block}, {_lines(row.cause)}"
+        for row in rows.itertuples()
+    ]
+    marker = {"symbol": "circle-open", "size": 13, "line": {"width": 2, "color": ink}}
+    return _marks(rows, unit, "far from its pair", marker, texts)
+
+
+def _marks(rows: pd.DataFrame, unit: str, name: str, marker: dict[str, Any], texts: list[str]) -> go.Scatter:
     return go.Scatter(
         x=rows["at"].to_numpy("float32"),
         y=rows["value"].to_numpy("float32"),
         mode="markers",
-        name="far from its pair",
-        marker={
-            "symbol": "circle-open",
-            "size": 13,
-            "line": {"width": 2, "color": arms.INK["inconclusive"].light},
-        },
-        text=[
-            f"{named(legend, row.arm)}, session {row.session}, block {row.block}, {_lines(row.cause)}"
-            for row in rows.itertuples()
-        ],
+        name=name,
+        marker=marker,
+        text=texts,
         hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {plain(unit)}<extra></extra>",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -33,26 +34,49 @@ def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
         for state, symbol in SYMBOLS.items()
         if len(chosen := rows[inside & (rows["state"] == state)])
     ]
+    return by_row(
+        rows,
+        traces,
+        shapes=[_line(margin, "dash"), _line(1.0, "solid")],
+        annotations=[
+            word_at(math.log10(margin), f"{digits(margin).rstrip('0')} needed", "right"),
+            word_at(0.0, "host", "left"),
+            *_arrows(rows[~inside], low, high),
+        ],
+        xaxis=axis("performance, host = 1, right is better", **_x_axis(low, high)),
+    )
+
+
+def by_row(rows: pd.DataFrame, traces: Sequence[go.Bar | go.Scatter], **layout: Any) -> go.Figure:
+    """A figure with one line for each of `rows`, named by its column label, the first on top."""
     return blank(
         112 + ROW * max(1, len(rows)),
         traces,
         showlegend=True,
         meta={"rows": ROW},
         margin={"l": 8, "r": 16, "t": 26, "b": 8},
-        shapes=[_line(margin, "dash"), _line(1.0, "solid")],
-        annotations=[
-            _words(margin, f"{digits(margin).rstrip('0')} needed", "right"),
-            _words(1.0, "host", "left"),
-            *_arrows(rows[~inside], low, high),
-        ],
-        xaxis=axis("performance, host = 1, right is better", **_x_axis(low, high)),
         yaxis=axis(
             showgrid=False,
             range=[len(rows) - 0.4, -0.6],
             tickvals=list(range(len(rows))),
             ticktext=list(rows["label"]),
         ),
+        **layout,
     )
+
+
+def word_at(place: float, text: str, side: str) -> dict[str, Any]:
+    """An annotation on top of the plot, at `place` of the x axis (its logarithm on a log axis)."""
+    return {
+        "x": place,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "text": text,
+        "xanchor": side,
+        "showarrow": False,
+        "font": {"size": 11, "color": INK["muted"].light},
+    }
 
 
 def _span(rows: pd.DataFrame, margin: float) -> tuple[float, float]:
@@ -105,19 +129,6 @@ def _points(rows: pd.DataFrame, state: str, symbol: str, low: float, high: float
 
 def _line(place: float, dash: str) -> dict[str, Any]:
     return line_at("x", place, width=1.5, dash=dash, color=INK["muted"].light)
-
-
-def _words(place: float, text: str, side: str) -> dict[str, Any]:
-    return {
-        "x": math.log10(place),
-        "y": 1,
-        "yref": "paper",
-        "yanchor": "bottom",
-        "text": text,
-        "xanchor": side,
-        "showarrow": False,
-        "font": {"size": 11, "color": INK["muted"].light},
-    }
 
 
 def _arrows(rows: pd.DataFrame, low: float, high: float) -> list[dict[str, Any]]:

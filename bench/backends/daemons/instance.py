@@ -41,7 +41,6 @@ class DaemonInstance(PipedPrograms, abc.ABC):
         self._network = spec.network
         self._id = ""
         self._output: AttachedOutput | None = None
-        self.stopped = False
         try:
             self.record = self._start(image, spec)
             self._state = api.ask("GET", f"/containers/{self._id}/json")
@@ -71,17 +70,12 @@ class DaemonInstance(PipedPrograms, abc.ABC):
         sized = self._api.ask("GET", f"/containers/{self._id}/json?size=1")
         return Footprint(bytes=int(sized["SizeRw"]), method="docker's SizeRw")
 
-    def stop(self) -> None:
-        """Kill and remove the container. Idempotent."""
-        if self.stopped:
-            return
-        self.stopped = True
-        with contextlib.ExitStack() as stack:
-            if self._output is not None:
-                stack.callback(self._output.close)
-            stack.callback(self._close_channels)
-            if self._id:
-                stack.callback(self._api.ask, "DELETE", f"/containers/{self._id}?force=1")
+    def _release(self, stack: contextlib.ExitStack) -> None:
+        if self._output is not None:
+            stack.callback(self._output.close)
+        stack.callback(self._close_channels)
+        if self._id:
+            stack.callback(self._api.ask, "DELETE", f"/containers/{self._id}?force=1")
 
     def _start(self, image: str, spec: InstanceSpec) -> StartRecord:
         argv = spec.argv or IDLE

@@ -23,6 +23,7 @@ class MainStreams:
     """
 
     def __init__(self, until_output: bool) -> None:
+        self.until_output = until_output
         self._null = above_stdio(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
         self._errors = above_stdio(os.memfd_create("stderr", os.MFD_CLOEXEC))
         self._read, self._write = pipe() if until_output else (-1, -1)

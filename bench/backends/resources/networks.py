@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 from typing import Literal
 
-from bench.backends.base import BackendError
+from bench.backends.base import FailuresOf
 from bench.model import NetworkMode
 from runtime.engine import process_resources
 from runtime.network.errors import NetworkError
@@ -31,7 +31,7 @@ class Namespace:
     BackendError."""
 
     def __init__(self, mode: BridgedMode) -> None:
-        with _Errors(f"attach to the {mode} network"):
+        with _failures_of(f"attach to the {mode} network"):
             process_resources.enter()
             try:
                 self._attachment: NetworkAttachment | None = process_resources.networks().attach(mode)
@@ -45,7 +45,7 @@ class Namespace:
     def close(self) -> None:
         """Return it to the pool, once no process runs in it. Idempotent."""
         if self._attachment is not None:
-            with _Errors("leave a network"):
+            with _failures_of("leave a network"):
                 process_resources.networks().detach(self._attachment)
                 self._attachment = None
                 process_resources.leave()
@@ -58,7 +58,7 @@ class Address:
         self._mode = mode
         self._holder = secrets.token_hex(8)
         self._open = True
-        with _Errors(f"attach to the {mode} network"):
+        with _failures_of(f"attach to the {mode} network"):
             process_resources.enter()
             try:
                 self.network: NetworkSpec = process_resources.networks().spec(mode)
@@ -71,27 +71,17 @@ class Address:
         """Release it. Idempotent."""
         if self._open:
             self._open = False
-            with _Errors("leave a network"):
+            with _failures_of("leave a network"):
                 process_resources.networks().release(self._mode, self._holder)
                 process_resources.leave()
 
 
 def sweep() -> None:
     """Free links, firewall tables and cgroups that dead processes left."""
-    with _Errors("sweep networks"):
+    with _failures_of("sweep networks"):
         sweeping.sweep()
         cgroups.sweep(process_resources.PREFIX)
 
 
-class _Errors:
-    """Turns errors of the runtime into BackendError."""
-
-    def __init__(self, operation: str) -> None:
-        self._operation = operation
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (NetworkError, CgroupError, OSError)):
-            raise BackendError(f"{self._operation}: {error}") from error
+def _failures_of(operation: str) -> FailuresOf:
+    return FailuresOf(operation, NetworkError, CgroupError, OSError)
