@@ -19,7 +19,7 @@ from bench.cli.concluding import judged
 from bench.cli.console import AsJson, err, out, print_json
 from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
-from bench.cli.progress import Progressing, progress
+from bench.cli.progress import progress
 from bench.cli.verbs import interruptible
 from bench.compare import BROKEN, CompareError, RunComparison, UnlikeRunsError, compare, live, words
 from bench.compare.comparability import Difference
@@ -27,6 +27,7 @@ from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
 from bench.compare.gate import named
 from bench.compare.rows import ComparedRow, RowState
 from bench.host.fingerprint import fingerprint
+from bench.measure import Observer
 from bench.store import Loaded
 
 P = ParamSpec("P")
@@ -213,7 +214,7 @@ def _free(new: Path) -> Path:
 
 
 def _measure(
-    old: Loaded, choice: Choice, families: list[str], directory: Path | None, watch: Progressing
+    old: Loaded, choice: Choice, families: list[str], directory: Path | None, watch: Observer
 ) -> Path:
     """Measure with OLD's profile, backends and CPUs. Raises CliError when interrupted."""
     plan = old.run.plan

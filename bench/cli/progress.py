@@ -9,11 +9,37 @@ from bench.measure import Observer, Tally
 from bench.model import Step
 
 
-class Bar(Observer):
-    """A progress bar on standard error. `say` prints a line above it."""
+class Lines(Observer):
+    """For logs and pipes: one line per session and per look."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
+        self._session = -1
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        self.console.print(f"· {text}", markup=False, highlight=False)
+
+    def starting(self, session: int, group: str, arm: str) -> None:
+        """Print when a session begins."""
+        if session != self._session:
+            self._session = session
+            self.say(f"session {session + 1}")
+
+    def looked(self, tally: Tally) -> None:
+        """Print the result of a look."""
+        self.say(str(tally))
+
+    def note(self, text: str) -> None:
+        """Print the first line of a note."""
+        self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False, style="yellow")
+
+
+class Bar(Lines):
+    """A progress bar on standard error, with lines above it."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._progress = Progress(
             TextColumn("{task.description:<34}"),
             BarColumn(bar_width=None),
@@ -24,10 +50,6 @@ class Bar(Observer):
         )
         self._task = self._progress.add_task("", total=None, left="")
         self._repeats = 0
-
-    def say(self, text: str) -> None:
-        """Print a line about the set-up."""
-        self.console.print(f"· {text}", markup=False, highlight=False)
 
     def begin(self, steps: int, seconds: float) -> None:
         """Show the bar."""
@@ -51,14 +73,6 @@ class Bar(Observer):
         """Count the slices that were repeated."""
         self._repeats += takes
 
-    def looked(self, tally: Tally) -> None:
-        """Print the result of a look above the bar."""
-        self.console.print(f"· {tally}", markup=False, highlight=False)
-
-    def note(self, text: str) -> None:
-        """Print the first line of a note above the bar."""
-        self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False, style="yellow")
-
     def end(self) -> None:
         """Remove the bar."""
         self._progress.stop()
@@ -69,44 +83,8 @@ def _left(seconds: float) -> str:
     return f"{minutes}:{rest:02d} left"
 
 
-class Lines(Observer):
-    """For logs and pipes: one line per session and per look."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self._session = -1
-
-    def say(self, text: str) -> None:
-        """Print a line about the set-up."""
-        self.console.print(f"· {text}", markup=False, highlight=False)
-
-    def starting(self, session: int, group: str, arm: str) -> None:
-        """Print when a session begins."""
-        if session != self._session:
-            self._session = session
-            self.console.print(f"· session {session + 1}", highlight=False)
-
-    def looked(self, tally: Tally) -> None:
-        """Print the result of a look."""
-        self.console.print(f"· {tally}", markup=False, highlight=False)
-
-    def note(self, text: str) -> None:
-        """Print the first line of a note."""
-        self.console.print(f"! {text.splitlines()[0]}", markup=False, highlight=False)
-
-
-class Silent(Observer):
-    """For --json: print nothing."""
-
-    def say(self, text: str) -> None:
-        """Print nothing."""
-
-
-Progressing = Bar | Lines | Silent
-
-
-def progress(console: Console, quiet: bool) -> Progressing:
+def progress(console: Console, quiet: bool) -> Observer:
     """Return a bar for a terminal, lines for anything else, silence for --json."""
     if quiet:
-        return Silent()
+        return Observer()
     return Bar(console) if console.is_terminal else Lines(console)

@@ -13,6 +13,7 @@ from bench.claims import Claims
 from bench.compare import words
 from bench.compare.drafts import RowDraft, RowRole, Settings, draft, margin, numbers, role_of, wanted
 from bench.compare.sides import Scale, Side
+from bench.judging import missing
 from bench.judging.pairs import Key
 from bench.judging.rows import finite, join, notes
 from bench.model import State, Verdict
@@ -167,20 +168,9 @@ def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
     there = old if gone else new
     state: RowState = "gone" if gone else "new"
     own = there.values[key]
-    verdict = Verdict(
-        claim=CLAIM,
-        metric=key[0],
-        arm=key[1],
-        baseline="",
-        estimate=None,
-        low=None,
-        high=None,
-        margin=settings.margin,
-        alpha=settings.alpha,
-        n_sessions=0,
-        n_pairs=0,
-        verdict=STATES[state],
-        notes=(_why_absent(key, old, new) if gone else "OLD did not have it",),
+    why = _why_absent(key, old, new) if gone else "OLD did not have it"
+    verdict = msgspec.structs.replace(
+        missing.empty(CLAIM, *key, "", why), margin=settings.margin, alpha=settings.alpha
     )
     typical = float(np.median(own.locations))
     role, unit = role_of(key, old, new), there.visits.unit[key[0]]

@@ -17,7 +17,7 @@ import pandas as pd
 from bench.claims import Clock, matches
 from bench.judging.comparisons import RunSeries, exponential
 from bench.judging.pairs import Key, Series, collect, ratio_series
-from bench.judging.rows import Gate, count, finite, notes
+from bench.judging.rows import Gate, count, notes, row
 from bench.model import ALL, CLOCK, State, Verdict
 from bench.stats.cluster import Interval, t_interval
 
@@ -149,18 +149,5 @@ def _row(clock: Clock, check: ClockCheck, gate: Gate) -> Verdict:
 
 
 def _verdict(clock: Clock, check: ClockCheck, state: State, texts: tuple[str, ...]) -> Verdict:
-    return Verdict(
-        claim=CLOCK,
-        metric=check.metric,
-        arm=check.arm,
-        baseline=check.baseline,
-        estimate=finite(check.interval.estimate),
-        low=finite(check.interval.low),
-        high=finite(check.interval.high),
-        margin=clock.tolerance,
-        alpha=ALPHA,
-        n_sessions=check.interval.n_clusters,
-        n_pairs=check.n_pairs,
-        verdict=state,
-        notes=texts,
-    )
+    place = (check.metric, check.arm, check.baseline)
+    return row(CLOCK, place, check.interval, clock.tolerance, ALPHA, check.n_pairs, state, texts)

@@ -15,7 +15,7 @@ import numpy as np
 from bench.claims import Claims, Control, Positive, matches
 from bench.judging.comparisons import RunSeries, exponential
 from bench.judging.pairs import Series
-from bench.judging.rows import Gate, count, finite, notes, percent
+from bench.judging.rows import Gate, count, notes, percent, row
 from bench.model import AA, JOINT, Plan, State, Verdict
 from bench.stats.cluster import Interval, t_interval
 from bench.stats.control import FLOOR, RESERVE, joint_control
@@ -176,19 +176,5 @@ def control_row(
     texts: tuple[str, ...],
 ) -> Verdict:
     """One row of a control, judged at its own alpha where it is the joint one."""
-    metric, arm, original = place
-    return Verdict(
-        claim=claim,
-        metric=metric,
-        arm=arm,
-        baseline=original,
-        estimate=finite(interval.estimate),
-        low=finite(interval.low),
-        high=finite(interval.high),
-        margin=control.margin,
-        alpha=control.alpha if metric == JOINT else ROW_ALPHA,
-        n_sessions=interval.n_clusters,
-        n_pairs=n_pairs,
-        verdict=state,
-        notes=texts,
-    )
+    alpha = control.alpha if place[0] == JOINT else ROW_ALPHA
+    return row(claim, place, interval, control.margin, alpha, n_pairs, state, texts)

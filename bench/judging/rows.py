@@ -127,26 +127,36 @@ def judge_one(
         spending.note(comparison, undecided=undecided),
         *losses(comparison, lost),
     )
-    verdict = row(claim, comparison, interval, state, texts)
+    place = (comparison.shown, comparison.arm, comparison.baseline)
+    n_pairs = comparison.series.n_pairs
+    verdict = row(claim.id, place, interval, claim.margin, claim.alpha, n_pairs, state, texts)
     return Judged(row=verdict, source=comparison, interval=interval, short=short)
 
 
 def row(
-    claim: Claim, comparison: Comparison, interval: Interval, state: State, texts: tuple[str, ...]
+    claim: str,
+    place: tuple[str, str, str],
+    interval: Interval,
+    margin: float | None,
+    alpha: float,
+    n_pairs: int,
+    state: State,
+    texts: tuple[str, ...],
 ) -> Verdict:
-    """Assemble a row; numbers that are not finite become null, as JSON has none."""
+    """Assemble a row at (metric, arm, baseline). Numbers that are not finite become null, as in JSON."""
+    metric, arm, baseline = place
     return Verdict(
-        claim=claim.id,
-        metric=comparison.shown,
-        arm=comparison.arm,
-        baseline=comparison.baseline,
+        claim=claim,
+        metric=metric,
+        arm=arm,
+        baseline=baseline,
         estimate=finite(interval.estimate),
         low=finite(interval.low),
         high=finite(interval.high),
-        margin=claim.margin,
-        alpha=claim.alpha,
-        n_sessions=comparison.series.n_sessions,
-        n_pairs=comparison.series.n_pairs,
+        margin=margin,
+        alpha=alpha,
+        n_sessions=interval.n_clusters,
+        n_pairs=n_pairs,
         verdict=state,
         notes=texts,
     )

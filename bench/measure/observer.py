@@ -9,6 +9,9 @@ from bench.model import Step
 class Observer:
     """Override what you want to see. Called between slices, never inside one."""
 
+    def say(self, text: str) -> None:
+        """The set-up says what it does."""
+
     def begin(self, steps: int, seconds: float) -> None:
         """The run starts: number of steps left and forecast of seconds left."""
 
