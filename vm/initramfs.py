@@ -17,21 +17,6 @@ AGENT = Path(__file__).parent / "agent"
 BASE_MODULES = ("virtio_mmio", "virtio_blk", "virtio_net")
 """A cloud kernel has ext4, virtio_pci and virtio_console built in."""
 
-CONTAINER_MODULES = (
-    *BASE_MODULES,
-    "overlay",
-    "bridge",
-    "veth",
-    "nft_chain_nat",
-    "nft_masq",
-    "nft_nat",
-    "nft_ct",
-    "nft_fib_ipv4",
-    "nft_fib_ipv6",
-    "nft_fib_inet",
-)
-"""For a guest that runs containers itself, with bridges and NAT."""
-
 
 def build_initramfs(kernel: Kernel, cache: Path, modules: Sequence[str] = BASE_MODULES) -> Path:
     """Return the cpio for this kernel and modules, built once; uncompressed, which loads fastest."""

@@ -12,8 +12,7 @@ import pytest
 
 from tests.paths import REPOSITORY
 from tests.runtime.container_rootfs import build_rootfs
-from vm.cgroup2_guest import CONTENT, stage, v2_guest
-from vm.initramfs import CONTAINER_MODULES
+from tests.vm.cgroup2_guest import CONTAINER_MODULES, CONTENT, stage, v2_guest
 
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(1800)]
 

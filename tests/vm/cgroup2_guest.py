@@ -19,7 +19,15 @@ from pathlib import Path
 from vm.config import VmConfig, VmImage
 from vm.errors import VmError
 from vm.harness import Harness
+from vm.initramfs import BASE_MODULES
 from vm.machine import Vm
+
+CONTAINER_MODULES = (
+    *BASE_MODULES,
+    *("overlay", "bridge", "veth", "nft_chain_nat", "nft_masq", "nft_nat"),
+    *("nft_ct", "nft_fib_ipv4", "nft_fib_ipv6", "nft_fib_inet"),
+)
+"""For a guest that runs containers itself, with bridges and NAT."""
 
 CGROUP_ROOT = "/sys/fs/cgroup"
 CONTENT = "/volume"
