@@ -147,12 +147,7 @@ def compare_runs(
         quiet=as_json,
     )
     try:
-        _check_use(new, is_live, choice)
-        before = store.load(old)
-        if is_live:
-            found, second = _live(before, choice)
-        elif new is not None:
-            found, second = _between(before, store.load(new), choice), None
+        found, second = _compared(old, new, is_live, choice)
     except (CompareError, CliError, *EXPECTED) as error:
         status = error.status if isinstance(error, CliError) and error.status == INTERRUPTED else BROKEN
         if as_json and status == BROKEN:
@@ -165,13 +160,17 @@ def compare_runs(
     return found.outcome.status if gate else 0
 
 
-def _check_use(new: Path | None, is_live: bool, choice: Choice) -> None:
+def _compared(
+    old: Path, new: Path | None, is_live: bool, choice: Choice
+) -> tuple[RunComparison, Live | None]:
     if (new is None) != is_live:
         raise CliError("give either NEW, or --live to measure it now", BROKEN)
     if not is_live and (choice.out, choice.budget) != (None, None):
         raise CliError(
             "--out and --budget apply to a run that is measured now: give them with --live", BROKEN
         )
+    before = store.load(old)
+    return _live(before, choice) if new is None else (_between(before, store.load(new), choice), None)
 
 
 def _between(old: Loaded, new: Loaded, choice: Choice) -> RunComparison:
@@ -228,7 +227,7 @@ def _measure(
         budget=choice.budget or plan.budget_s,
     )
     with interruptible():
-        ended = execute.start(current(), options, watch, watch.say)
+        ended = execute.start(current(), options, watch)
         judged(store.load(ended.directory))
     if ended.run.status == "interrupted":
         raise CliError(

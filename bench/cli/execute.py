@@ -8,7 +8,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -53,10 +53,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     run: Run
 
 
-Say = Callable[[str], None]
-
-
-def start(deps: Dependencies, options: Options, observer: measure.Observer, say: Say) -> Ended:
+def start(deps: Dependencies, options: Options, observer: measure.Observer) -> Ended:
     """Carry out a new run, from names to a closed directory. Raises CliError, StoreError, BackendError,
     PlanError."""
     chosen = _within(profile(options.profile), options.budget)
@@ -67,7 +64,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer, say:
     identity = store.new_id()
     directory = options.out or options.results / identity
     store.create(directory)
-    with _removed_while_empty(directory), setup.stage(deps, typed, cache_dir(), say) as stage:
+    with _removed_while_empty(directory), setup.stage(deps, typed, cache_dir(), observer.say) as stage:
         excluded, missing = setup.exclusions(stage, offered, cpus, chosen)
         seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
         plan = make_plan(chosen, seed, stage.arms, offered, cpus=cpus, excluded=excluded)
@@ -78,7 +75,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer, say:
             return _measure(deps, directory, run, stage, chosen, book, None, observer)
 
 
-def resume(deps: Dependencies, directory: Path, observer: measure.Observer, say: Say) -> Ended:
+def resume(deps: Dependencies, directory: Path, observer: measure.Observer) -> Ended:
     """Continue a run that was interrupted or killed, by the same plan. Raises as `start`."""
     require_root(deps)
     if not (directory / journal.NAME).exists():
@@ -95,7 +92,7 @@ def resume(deps: Dependencies, directory: Path, observer: measure.Observer, say:
         typed = names.known(
             "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(deps.backends)
         )
-        with setup.stage(deps, typed, cache_dir(), say) as stage:
+        with setup.stage(deps, typed, cache_dir(), observer.say) as stage:
             _same_place(directory, old, stage)
             run = msgspec.structs.replace(old, status="running", ended="", ended_because=None)
             book.append(RunLine(run=run))

@@ -20,6 +20,7 @@ from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliE
 from bench.cli.progress import progress
 from bench.cli.tables import damaged, show_run
 from bench.cli.tuning import tuned_for_a_run
+from bench.measure import Observer
 from bench.model import Verdict
 
 RunDir = Annotated[
@@ -70,26 +71,18 @@ def run(
     3 a control failed, so the run is invalid
     130 interrupted
     """
+    options = execute.Options(
+        profile=profile,
+        backends=backends,
+        families=families,
+        cpus=cpus,
+        seed=seed,
+        budget=budget,
+        out=out_dir,
+    )
     watch = progress(err(), quiet=as_json)
     with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
-        if resume is not None:
-            if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
-                raise CliError(
-                    "--resume continues the plan of that run: give it without options that change the plan",
-                    USAGE,
-                )
-            ended = execute.resume(current(), resume, watch, watch.say)
-        else:
-            options = execute.Options(
-                profile=profile,
-                backends=backends,
-                families=families,
-                cpus=cpus,
-                seed=seed,
-                budget=budget,
-                out=out_dir,
-            )
-            ended = execute.start(current(), options, watch, watch.say)
+        ended = _measured(options, resume, watch)
         verdicts = judged(store.load(ended.directory))
         page = _page(ended.directory)
     _show_end(ended, verdicts, page, as_json)
@@ -98,6 +91,17 @@ def run(
     if ended.run.status == "interrupted":
         return INTERRUPTED
     return INVALID if control_failed(verdicts) else COMPLETE
+
+
+def _measured(options: execute.Options, resume: Path | None, watch: Observer) -> execute.Ended:
+    """Measure a new run, or continue the one in `resume`, which takes no options that change its plan."""
+    if resume is None:
+        return execute.start(current(), options, watch)
+    if options != execute.Options(profile=options.profile):
+        raise CliError(
+            "--resume continues the plan of that run: give it without options that change the plan", USAGE
+        )
+    return execute.resume(current(), resume, watch)
 
 
 @guarded

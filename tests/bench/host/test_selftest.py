@@ -369,7 +369,7 @@ def test_a_run_does_what_the_self_test_before_it_said(tmp_path, monkeypatch, cv,
         fake_image(),
     )
     wanted = execute.Options(profile="quick", out=tmp_path / "run", seed=1, backends="host,runtime")
-    run = execute.start(world, wanted, Observer(), lambda text: None).run
+    run = execute.start(world, wanted, Observer()).run
     ahead = forecast(found, run.plan, {one.name: one for one in scenarios}, PROFILES["quick"], "runtime")
     closed = {one.scenario for one in run.closed if one.arm == "runtime"}
     # The network has no noise of its own without a wire, so it is in the run and not in the forecast.
