@@ -11,7 +11,7 @@ from tests.paths import REPOSITORY
 
 PACKAGES = ("bench", "runtime", "vm", "reports")
 SHORTEST = 7  # a shorter literal only joins other messages: "…: …"
-MAKERS = ("fail",)  # functions that return the exception to raise
+MAKERS = ("fail", "FailuresOf", "_failures_of")  # what makes the exception to raise, of the text given to it
 
 COMPOSED = (
     *("CgroupError", "StepError", "StepKilledError", "FaultError"),
