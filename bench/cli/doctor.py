@@ -21,6 +21,7 @@ from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, guarded
 from bench.cli.verbs import interruptible
 from bench.host import rough, selftest, tools
+from bench.host.check import Topic
 from bench.host.fingerprint import host_tools
 from bench.host.forecast import Forecast, MetricForecast, forecast
 from bench.host.preflight import Check, host_checks, planned
@@ -107,19 +108,13 @@ def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]
     """Return one check per backend: its version, or why it is not available."""
     checks: list[Check] = []
     for name, found in probed.items():
-        effect = f"{name}: not measured if not available"
+        about = Topic(f"backend {name}", f"{name}: not measured if not available")
         if isinstance(found, NotAvailable):
-            state, fix = (
-                ("bad" if name == "host" else "warn"),
-                "follow the reason, or measure the others",
-            )
-            checks.append(
-                Check(name=f"backend {name}", state=state, found=found.reason, effect=effect, fix=fix)  # type: ignore[arg-type]
-            )
+            fix = "follow the reason, or measure the others"
+            checks.append(about("bad" if name == "host" else "warn", found.reason, fix))
         else:
             limits = f"; limits: {', '.join(found.limits)}" if found.limits else ""
-            version = f"{found.name}: {found.version}{limits}"
-            checks.append(Check(name=f"backend {name}", state="ok", found=version, effect=effect))
+            checks.append(about("ok", f"{found.name}: {found.version}{limits}"))
     return checks
 
 

@@ -26,6 +26,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
 
 
+class Topic(msgspec.Struct, frozen=True):
+    """What a check is called and what it affects; a call makes the check."""
+
+    name: str
+    effect: str
+
+    def __call__(self, state: State, found: str, fix: str = "") -> Check:
+        """Return the check with what was found."""
+        return Check(name=self.name, state=state, found=found, effect=self.effect, fix=fix)
+
+
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """A check of one file below /proc or /sys: the first of `paths` that exists.
 
@@ -43,14 +54,13 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
 
     def look(self, root: Path = Path("/")) -> Check:
         """Check the host whose files are below `root`."""
+        about = Topic(self.name, self.effect)
         for path in self.paths:
             if found := text(root / path):
                 fine = self.fine(found)
                 fix = "" if fine else self.fix.format(path=f"/{path}")
-                state: State = "ok" if fine else "warn"
-                shown = self.shown(found)
-                return Check(name=self.name, state=state, found=shown, effect=self.effect, fix=fix)
-        return Check(name=self.name, state="unknown", found=self.absent, effect=self.effect)
+                return about("ok" if fine else "warn", self.shown(found), fix)
+        return about("unknown", self.absent)
 
 
 def one_of(*texts: str) -> Callable[[str], bool]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.host.check import Check, Fact, chosen, cpu_list, cpu_set, number, one_of, text
+from bench.host.check import Check, Fact, Topic, chosen, cpu_list, cpu_set, number, one_of, text
 
 CPUS = "sys/devices/system/cpu"
 FAST_CLOCKS = ("tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter")
@@ -71,42 +71,38 @@ def placement(root: Path, cpus: Sequence[int]) -> Check:
         found += f"; network: clients on {cpus[0]}, the peer's servers on {cpus[-1]}"
     if online:
         found += f"; online: {cpu_list(online)}"
-    effect = "all metrics: other processes may run on the same CPUs during a slice"
+    about = Topic("placement", "all metrics: other processes may run on the same CPUs during a slice")
     if cpus and set(cpus) <= isolated:
-        return Check(name="placement", state="ok", found=f"{found}; isolated", effect=effect)
+        return about("ok", f"{found}; isolated")
     if len(cpus) < 2:
         fix = "give two CPUs with --cpus, or widen this process's set (taskset, cpuset)"
-        words = "network: client and server share one CPU; " + effect
-        return Check(name="placement", state="warn", found=found, effect=words, fix=fix)
-    return Check(name="placement", state="ok", found=f"{found}; not isolated", effect=effect)
+        worse = Topic(about.name, f"network: client and server share one CPU; {about.effect}")
+        return worse("warn", found, fix)
+    return about("ok", f"{found}; not isolated")
 
 
 def governor(root: Path, cpus: Sequence[int]) -> Check:
     """Check the frequency governors of the planned CPUs."""
-    effect = "cpu, memory, startup: the clock frequency rises during a slice"
+    about = Topic("governor", "cpu, memory, startup: the clock frequency rises during a slice")
     found = {text(root / CPUS / f"cpu{cpu}/cpufreq/scaling_governor") for cpu in cpus} - {""}
     if not found:
-        absent = "no cpufreq here (usual inside a VM)"
-        return Check(name="governor", state="unknown", found=absent, effect=effect)
+        return about("unknown", "no cpufreq here (usual inside a VM)")
     shown = ", ".join(sorted(found))
     if found == {"performance"}:
-        return Check(name="governor", state="ok", found=shown, effect=effect)
-    fix = "ninetynine tune, or: cpupower frequency-set -g performance"
-    return Check(name="governor", state="warn", found=shown, effect=effect, fix=fix)
+        return about("ok", shown)
+    return about("warn", shown, "ninetynine tune, or: cpupower frequency-set -g performance")
 
 
 def smt(root: Path, cpus: Sequence[int]) -> Check:
     """Check for hardware threads that share a core, with each other or with other work."""
-    effect = "cpu, memory: a busy sibling thread takes up to half of a core"
+    about = Topic("smt", "cpu, memory: a busy sibling thread takes up to half of a core")
     control = text(root / CPUS / "smt/control")
     siblings = {cpu: cpu_set(text(root / CPUS / f"cpu{cpu}/topology/thread_siblings_list")) for cpu in cpus}
     if not control and not any(siblings.values()):
-        return Check(name="smt", state="unknown", found="the host does not show it", effect=effect)
+        return about("unknown", "the host does not show it")
     shared = sorted({cpu_list(group) for group in siblings.values() if len(group) > 1})
     if not shared:
-        return Check(
-            name="smt", state="ok", found=f"no shared cores ({control or 'by topology'})", effect=effect
-        )
+        return about("ok", f"no shared cores ({control or 'by topology'})")
     within = [group for group in shared if len(cpu_set(group) & set(cpus)) > 1]
     if within:
         found = f"planned CPUs {' and '.join(within)} are threads of one core"
@@ -114,27 +110,30 @@ def smt(root: Path, cpus: Sequence[int]) -> Check:
     else:
         found = f"siblings outside the plan: cores {' and '.join(shared)}"
         fix = "keep the siblings idle, or: echo off > /sys/devices/system/cpu/smt/control"
-    return Check(name="smt", state="warn", found=found, effect=effect, fix=fix)
+    return about("warn", found, fix)
 
 
 def numa(root: Path, cpus: Sequence[int]) -> Check:
     """Check whether the planned CPUs are on one memory node."""
-    effect = "memory, cpu: memory of another node takes up to twice as long"
+    about = Topic("numa", "memory, cpu: memory of another node takes up to twice as long")
     folders = sorted((root / "sys/devices/system/node").glob("node[0-9]*"))
     nodes = {folder.name: cpu_set(text(folder / "cpulist")) for folder in folders}
     if not nodes:
-        return Check(name="numa", state="unknown", found="no nodes in /sys", effect=effect)
+        return about("unknown", "no nodes in /sys")
     ours = sorted(name for name, members in nodes.items() if members & set(cpus))
     found = f"{len(nodes)} node{'s' * (len(nodes) > 1)}; planned CPUs on {', '.join(ours) or 'none'}"
     if len(ours) < 2:
-        return Check(name="numa", state="ok", found=found, effect=effect)
+        return about("ok", found)
     one = next(members for name, members in nodes.items() if name == ours[0])
-    return Check(name="numa", state="warn", found=found, effect=effect, fix=f"--cpus out of {cpu_list(one)}")
+    return about("warn", found, f"--cpus out of {cpu_list(one)}")
 
 
 def throttling(root: Path, cpus: Sequence[int]) -> Check:
     """Check how often cores were throttled for heat, and how hot the zones are."""
-    effect = "cpu, memory: the clock frequency falls as the machine gets hot, so later slices are slower"
+    about = Topic(
+        "thermal",
+        "cpu, memory: the clock frequency falls as the machine gets hot, so later slices are slower",
+    )
     counts = [
         count
         for cpu in cpus
@@ -145,22 +144,16 @@ def throttling(root: Path, cpus: Sequence[int]) -> Check:
     parts = [f"{sum(counts)} throttle events since boot"] if counts else []
     parts += [f"hottest zone {max(degrees):.0f} °C"] if degrees else []
     if not parts:
-        absent = "no thermal zones and no throttle counts (usual inside a VM)"
-        return Check(name="thermal", state="unknown", found=absent, effect=effect)
-    hot = any(counts) or any(value >= 90 for value in degrees)
-    fix = (
-        "let it cool, improve the cooling, or lower the clock (ninetynine tune turns turbo off)"
-        if hot
-        else ""
-    )
-    return Check(
-        name="thermal", state="warn" if hot else "ok", found="; ".join(parts), effect=effect, fix=fix
-    )
+        return about("unknown", "no thermal zones and no throttle counts (usual inside a VM)")
+    if not any(counts) and not any(value >= 90 for value in degrees):
+        return about("ok", "; ".join(parts))
+    fix = "let it cool, improve the cooling, or lower the clock (ninetynine tune turns turbo off)"
+    return about("warn", "; ".join(parts), fix)
 
 
 def kernel(root: Path) -> Check:
     """Check the frequency of the kernel's tick, and preemption."""
-    effect = "startup, network.latency: ticks and preemption decide when a woken program runs"
+    about = Topic("kernel", "startup, network.latency: ticks and preemption decide when a woken program runs")
     version = text(root / "proc/sys/kernel/version")
     preempt = re.search(r"PREEMPT\w*", version)
     dynamic = chosen(text(root / "sys/kernel/debug/sched/preempt"))
@@ -169,8 +162,8 @@ def kernel(root: Path) -> Check:
     parts += [f"now {dynamic}"] if dynamic else []
     parts += [f"{tick[1]} Hz"] if tick else []
     if not parts:
-        return Check(name="kernel", state="unknown", found="the kernel does not show it", effect=effect)
-    return Check(name="kernel", state="ok", found=", ".join(parts), effect=effect)
+        return about("unknown", "the kernel does not show it")
+    return about("ok", ", ".join(parts))
 
 
 def _config(root: Path) -> str:

@@ -73,7 +73,7 @@ def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
         distribution=_distribution(root),
         python=platform.python_version(),
         cgroup_layout=cgroup_layout(root),
-        mitigations=_mitigations(root),
+        mitigations=mitigations(root),
         clocksource=text(root / "sys/devices/system/clocksource/clocksource0/current_clocksource"),
         governor=text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         smt=text(root / "sys/devices/system/cpu/smt/control"),
@@ -176,7 +176,8 @@ def _distribution(root: Path) -> str:
     return found[1] if found else "unknown"
 
 
-def _mitigations(root: Path) -> dict[str, str]:
+def mitigations(root: Path) -> dict[str, str]:
+    """Return the kernel's word on each vulnerability of the CPU, by its name."""
     folder = root / "sys/devices/system/cpu/vulnerabilities"
     return {path.name: text(path) for path in sorted(folder.iterdir())} if folder.is_dir() else {}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.host.check import Check, Fact, chosen, meminfo, one_of
+from bench.host.check import Check, Fact, Topic, chosen, meminfo, one_of
 
 MIB = 1 << 20
 NEEDED = 2 << 30
@@ -59,26 +59,25 @@ def checks(root: Path) -> Iterator[Check]:
 
 def available(root: Path) -> Check:
     """Check the available memory."""
-    effect = "memory, vm: with too little, pages are reclaimed and swapped during a slice"
+    about = Topic("memory", "memory, vm: with too little, pages are reclaimed and swapped during a slice")
     size = meminfo(root, "MemAvailable")
     if size is None:
-        found = "no MemAvailable in /proc/meminfo"
-        return Check(name="memory", state="unknown", found=found, effect=effect)
+        return about("unknown", "no MemAvailable in /proc/meminfo")
     found = f"{size // MIB} MiB available"
     if size >= NEEDED:
-        return Check(name="memory", state="ok", found=found, effect=effect)
-    return Check(name="memory", state="warn", found=found, effect=effect, fix=f"free {NEEDED // MIB} MiB")
+        return about("ok", found)
+    return about("warn", found, f"free {NEEDED // MIB} MiB")
 
 
 def swap(root: Path) -> Check:
     """Check whether pages are in swap."""
-    effect = "memory, startup: pages are read back from disk during a slice"
+    about = Topic("swap", "memory, startup: pages are read back from disk during a slice")
     total, free = meminfo(root, "SwapTotal"), meminfo(root, "SwapFree")
     if total is None or free is None:
-        return Check(name="swap", state="unknown", found="no swap in /proc/meminfo", effect=effect)
+        return about("unknown", "no swap in /proc/meminfo")
     if not total:
-        return Check(name="swap", state="ok", found="none", effect=effect)
+        return about("ok", "none")
     found = f"{(total - free) // MIB} of {total // MIB} MiB in use"
     if total - free < SWAPPED:
-        return Check(name="swap", state="ok", found=found, effect=effect)
-    return Check(name="swap", state="warn", found=found, effect=effect, fix="swapoff -a && swapon -a")
+        return about("ok", found)
+    return about("warn", found, "swapoff -a && swapon -a")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.host.check import Check, text
+from bench.host.check import Check, Topic, text
 
 WATCHED_S = 0.25
 """Seconds between two readings of counters: some 25 ticks of each CPU's clock."""
@@ -47,17 +47,17 @@ def checks(root: Path) -> Iterator[Check]:
 
 def load(root: Path) -> Check:
     """Check the number of tasks that ran or waited, over the last minute."""
-    effect = "all metrics: wider intervals, so a verdict takes longer"
+    about = Topic("load", "all metrics: wider intervals, so a verdict takes longer")
     found = text(root / "proc/loadavg").split()
     cpus = os.cpu_count() or 1
     try:
         average = float(found[0])
     except (IndexError, ValueError):
-        return Check(name="load", state="unknown", found="no /proc/loadavg", effect=effect)
+        return about("unknown", "no /proc/loadavg")
     shown = f"load average {average:.2f} on {cpus} CPUs"
     if average < 0.5 * cpus:
-        return Check(name="load", state="ok", found=shown, effect=effect)
-    return Check(name="load", state="warn", found=shown, effect=effect, fix="end other work first")
+        return about("ok", shown)
+    return about("warn", shown, "end other work first")
 
 
 _PRESSED = {
@@ -69,35 +69,33 @@ _PRESSED = {
 
 def pressure(root: Path, resource: str) -> Check:
     """Check for tasks that waited for CPU, memory or disk, over the last ten seconds."""
-    name, (effect, fix) = f"pressure {resource}", _PRESSED[resource]
+    effect, fix = _PRESSED[resource]
+    about = Topic(f"pressure {resource}", effect)
     share = re.search(r"^some avg10=(\d+(?:\.\d+)?)", text(root / f"proc/pressure/{resource}"))
     if share is None:
-        off = "the kernel does not show it (PSI is off; boot with psi=1)"
-        return Check(name=name, state="unknown", found=off, effect=effect)
+        return about("unknown", "the kernel does not show it (PSI is off; boot with psi=1)")
     waited = float(share[1])
     found = f"some task waited {waited:.1f} % of the last 10 s"
     if waited < PATIENT:
-        return Check(name=name, state="ok", found=found, effect=effect)
-    return Check(name=name, state="warn", found=found, effect=effect, fix=fix)
+        return about("ok", found)
+    return about("warn", found, fix)
 
 
 def steal(before: Counters, after: Counters) -> Check:
     """Check the time that the hypervisor gave to other guests, between two readings."""
-    effect = "all metrics: wider intervals; a whole slice may be lost to another guest"
+    about = Topic("steal", "all metrics: wider intervals; a whole slice may be lost to another guest")
     if before.stolen is None or after.stolen is None:
-        found = "no steal time in /proc/stat"
-        return Check(name="steal", state="unknown", found=found, effect=effect)
+        return about("unknown", "no steal time in /proc/stat")
     share = 100 * (after.stolen - before.stolen) / max(after.total - before.total, 1)
     found = f"{share:.1f} % of CPU time stolen"
     if share < STOLEN:
-        return Check(name="steal", state="ok", found=found, effect=effect)
-    fix = "use a machine or an instance type with dedicated CPUs"
-    return Check(name="steal", state="warn", found=found, effect=effect, fix=fix)
+        return about("ok", found)
+    return about("warn", found, "use a machine or an instance type with dedicated CPUs")
 
 
 def busiest(before: Counters, after: Counters, seconds: float, most: int = 3) -> Check:
     """Check which other processes used the most CPU time between two readings."""
-    effect = "all metrics: they use the same caches as the slices, or the same CPUs"
+    about = Topic("other work", "all metrics: they use the same caches as the slices, or the same CPUs")
     ticks = os.sysconf("SC_CLK_TCK") * max(seconds, 1e-9)
     shares = {
         who: (used - before.used[who]) / ticks
@@ -105,14 +103,13 @@ def busiest(before: Counters, after: Counters, seconds: float, most: int = 3) ->
         if who in before.used and who[0] != os.getpid()
     }
     if not after.used:
-        return Check(name="other work", state="unknown", found="no processes in /proc", effect=effect)
+        return about("unknown", "no processes in /proc")
     busy = sorted(((share, who) for who, share in shares.items() if share >= BUSY), reverse=True)
     if not busy:
-        found = f"{len(after.used)} processes, none above {BUSY:.0%} of a CPU"
-        return Check(name="other work", state="ok", found=found, effect=effect)
+        return about("ok", f"{len(after.used)} processes, none above {BUSY:.0%} of a CPU")
     named = ", ".join(f"{name} ({pid}) {share:.0%} of a CPU" for share, (pid, name) in busy[:most])
     fix = "stop these while measuring: " + " ".join(str(pid) for _, (pid, _) in busy[:most])
-    return Check(name="other work", state="warn", found=named, effect=effect, fix=fix)
+    return about("warn", named, fix)
 
 
 def read(root: Path) -> Counters:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.host import fingerprint as facts
-from bench.host.check import Check, chosen, text
+from bench.host.check import Check, Topic, chosen, text
 
 MIB = 1 << 20
 NEEDED = 3 << 30
@@ -18,6 +18,7 @@ NO_LAYERS = ("overlay", "nfs", "fuse", "vfat", "9p", "virtiofs")
 """File systems on which an overlay's writable layer cannot, or should not, be."""
 
 IN_MEMORY = ("tmpfs", "ramfs")
+LOCAL = "put the cache on a local disk with NINETYNINE_CACHE"
 
 
 def checks(storage: Path, root: Path) -> Iterator[Check]:
@@ -29,50 +30,47 @@ def checks(storage: Path, root: Path) -> Iterator[Check]:
 
 def room(storage: Path) -> Check:
     """Check the free space for images."""
-    effect = "disk, vm: with too little, the image or a VM's disk cannot be made"
+    about = Topic("disk space", "disk, vm: with too little, the image or a VM's disk cannot be made")
     place = next((path for path in (storage, *storage.parents) if path.exists()), Path("/"))
     free = shutil.disk_usage(place).free
     found = f"{free // MIB} MiB free below {storage}"
     if free >= NEEDED:
-        return Check(name="disk space", state="ok", found=found, effect=effect)
-    fix = f"free {NEEDED // MIB} MiB, or put the cache elsewhere with NINETYNINE_CACHE"
-    return Check(name="disk space", state="warn", found=found, effect=effect, fix=fix)
+        return about("ok", found)
+    return about("warn", found, f"free {NEEDED // MIB} MiB, or put the cache elsewhere with NINETYNINE_CACHE")
 
 
 def filesystem(storage: Path, root: Path) -> Check:
     """Check whether the file system can hold overlay layers, and whether it is on a disk."""
-    effect = "disk, startup: an overlay's layers need a suitable file system, on a real disk to be measured"
+    about = Topic(
+        "file system",
+        "disk, startup: an overlay's layers need a suitable file system, on a real disk to be measured",
+    )
     kind = facts.filesystem(storage, root)
     if kind == "unknown":
-        return Check(name="file system", state="unknown", found="no mount table", effect=effect)
+        return about("unknown", "no mount table")
     known = re.search(r"\boverlay$", text(root / "proc/filesystems"), re.MULTILINE)
     if kind.startswith(NO_LAYERS):
-        found = f"{kind}: an overlay's writable layer cannot be on it"
-        fix = "put the cache on a local disk with NINETYNINE_CACHE"
-        return Check(name="file system", state="warn", found=found, effect=effect, fix=fix)
+        return about("warn", f"{kind}: an overlay's writable layer cannot be on it", LOCAL)
     if kind.startswith(IN_MEMORY):
-        found, fix = f"{kind}: memory, not a disk", "put the cache on a local disk with NINETYNINE_CACHE"
-        return Check(name="file system", state="warn", found=found, effect=effect, fix=fix)
+        return about("warn", f"{kind}: memory, not a disk", LOCAL)
     overlay = "overlay is in the kernel" if known else "overlay is not loaded (yet)"
-    return Check(name="file system", state="ok", found=f"{kind}; {overlay}", effect=effect)
+    return about("ok", f"{kind}; {overlay}")
 
 
 def device(storage: Path, root: Path) -> Check:
     """Check the kind of disk: on a rotating one every figure depends on earlier seeks."""
-    effect = "disk: on a rotating disk, latencies depend on the position of the heads"
+    about = Topic("disk device", "disk: on a rotating disk, latencies depend on the position of the heads")
     source = re.search(r"\(/dev/([^)]+)\)", facts.filesystem(storage, root))
     queue = _queue(source[1], root) if source else None
     if source is None or queue is None:
-        found = "not directly on a block device (a device mapper, a network, or memory)"
-        return Check(name="disk device", state="unknown", found=found, effect=effect)
+        return about("unknown", "not directly on a block device (a device mapper, a network, or memory)")
     turns = text(queue / "rotational") == "1"
     kind = "nvme" if source[1].startswith("nvme") else "virtual" if source[1].startswith("vd") else "disk"
     scheduler = chosen(text(queue / "scheduler")) or "unknown"
     found = f"{source[1]}: {kind}, {'rotating, it says' if turns else 'solid state'}, scheduler {scheduler}"
     if not turns or kind == "virtual":  # a virtual disk's flag says nothing about the disk below
-        return Check(name="disk device", state="ok", found=found, effect=effect)
-    fix = "put the cache on a solid state disk with NINETYNINE_CACHE"
-    return Check(name="disk device", state="warn", found=found, effect=effect, fix=fix)
+        return about("ok", found)
+    return about("warn", found, "put the cache on a solid state disk with NINETYNINE_CACHE")
 
 
 def _queue(name: str, root: Path) -> Path | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.host import fingerprint as facts
-from bench.host.check import Check, text
+from bench.host.check import Check, Topic, text
 
 CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io")
 """The controllers that the container backends use."""
@@ -23,34 +23,33 @@ def checks(root: Path) -> Iterator[Check]:
 
 def privilege(uid: int | None = None) -> Check:
     """Check for root, without which nothing can be measured."""
-    effect = "all metrics: nothing is measured without root, which chroot and namespaces need"
+    about = Topic("root", "all metrics: nothing is measured without root, which chroot and namespaces need")
     if (os.geteuid() if uid is None else uid) == 0:
-        return Check(name="root", state="ok", found="running as root", effect=effect)
-    return Check(name="root", state="bad", found="not root", effect=effect, fix="run it again with sudo")
+        return about("ok", "running as root")
+    return about("bad", "not root", "run it again with sudo")
 
 
 def cgroups(root: Path) -> Check:
     """Check the cgroup layout and the controllers that can be used."""
     found = facts.cgroup_layout(root)
     if found == "none":
-        effect = "runtime, docker, crun: no limits, no memory figures"
-        fix = "mount -t cgroup2 none /sys/fs/cgroup"
-        return Check(name="cgroups", state="bad", found="no cgroups mounted", effect=effect, fix=fix)
+        about = Topic("cgroups", "runtime, docker, crun: no limits, no memory figures")
+        return about("bad", "no cgroups mounted", "mount -t cgroup2 none /sys/fs/cgroup")
     there = controllers(root)
     lacking = [name for name in CONTROLLERS if name not in there and (name != "io" or "blkio" not in there)]
     words = f"{found}; controllers: {' '.join(sorted(there)) or 'none'}"
-    effect = "startup: joining a v1 group waits for an RCU grace period"
+    about = Topic("cgroups", "startup: joining a v1 group waits for an RCU grace period")
     if lacking:
         words += f"; missing: {' '.join(lacking)}"
-        effect = f"runtime, docker, crun: no limits of {', '.join(lacking)}"
+        about = Topic("cgroups", f"runtime, docker, crun: no limits of {', '.join(lacking)}")
     if found == "v2" and not lacking:
-        return Check(name="cgroups", state="ok", found=words, effect=effect)
+        return about("ok", words)
     fix = (
         "boot with systemd.unified_cgroup_hierarchy=1"
         if found != "v2"
         else "delegate them: echo +NAME > cgroup.subtree_control in the cgroup above"
     )
-    return Check(name="cgroups", state="warn", found=words, effect=effect, fix=fix)
+    return about("warn", words, fix)
 
 
 def controllers(root: Path) -> set[str]:
@@ -73,27 +72,25 @@ def _mounted(root: Path) -> Iterator[tuple[str, str, str]]:
 
 def virtualization(root: Path) -> Check:
     """Check whether the host is itself a virtual machine."""
-    effect = "vm: nested virtualization is slower than virtualization on bare metal"
+    about = Topic("virtualization", "vm: nested virtualization is slower than virtualization on bare metal")
     found = facts.virtualization(root)
     if not found.startswith("virtual"):
-        return Check(name="virtualization", state="ok", found=found, effect=effect)
-    fix = "measure VMs on bare metal"
-    return Check(name="virtualization", state="warn", found=found, effect=effect, fix=fix)
+        return about("ok", found)
+    return about("warn", found, "measure VMs on bare metal")
 
 
 def mitigations(root: Path) -> Check:
     """Check the mitigations of CPU vulnerabilities, which are part of what is measured."""
-    effect = (
-        "cpu.syscall, startup, network: each kernel entry costs more; compare only runs with the same ones"
+    about = Topic(
+        "mitigations",
+        "cpu.syscall, startup, network: each kernel entry costs more; compare only runs with the same ones",
     )
-    folder = root / "sys/devices/system/cpu/vulnerabilities"
-    states = {path.name: text(path) for path in sorted(folder.glob("*"))} if folder.is_dir() else {}
+    states = facts.mitigations(root)
     if not states:
-        return Check(name="mitigations", state="unknown", found="the host does not show it", effect=effect)
+        return about("unknown", "the host does not show it")
     active = [name for name, state in states.items() if state.startswith("Mitigation")]
     open_ = [name for name, state in states.items() if state.startswith("Vulnerable")]
     found = f"{len(active)} active, {len(open_)} open of {len(states)}"
     if "mitigations=off" in text(root / "proc/cmdline").split():
-        fix = "boot without mitigations=off, which few hosts use"
-        return Check(name="mitigations", state="warn", found=f"{found}; switched off", effect=effect, fix=fix)
-    return Check(name="mitigations", state="ok", found=found, effect=effect)
+        return about("warn", f"{found}; switched off", "boot without mitigations=off, which few hosts use")
+    return about("ok", found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.host.check import Check
+from bench.host.check import Check, Topic
 
 WANTED: Mapping[str, str] = {
     "docker": "docker: not measured without it",
@@ -24,11 +24,8 @@ WANTED: Mapping[str, str] = {
 def checks(found: Mapping[str, str]) -> Iterator[Check]:
     """Yield a check per tool. found: version texts by name (`bench.host.fingerprint.host_tools`)."""
     for name, effect in WANTED.items():
-        if name in found:
-            yield Check(name=f"tool {name}", state="ok", found=found[name], effect=effect)
-        else:
-            fix = f"install it to measure {name}" if name in effect else ""
-            yield Check(name=f"tool {name}", state="unknown", found="not installed", effect=effect, fix=fix)
+        about, fix = Topic(f"tool {name}", effect), f"install it to measure {name}" if name in effect else ""
+        yield about("ok", found[name]) if name in found else about("unknown", "not installed", fix)
 
 
 def kvm(root: Path, accelerator: str | None, why: str = "") -> Check:
@@ -37,18 +34,16 @@ def kvm(root: Path, accelerator: str | None, why: str = "") -> Check:
     accelerator: what the VM backend found by running some (`kvm`, `tcg`); None if it could not try, because
     of `why`.
     """
-    effect = "vm: without KVM guests are emulated (TCG), ten times slower, and no claim on VMs is judged"
+    about = Topic(
+        "kvm", "vm: without KVM guests are emulated (TCG), ten times slower, and no claim on VMs is judged"
+    )
     device = "/dev/kvm is there" if (root / "dev/kvm").exists() else "no /dev/kvm"
     if accelerator == "kvm":
-        return Check(name="kvm", state="ok", found=f"guest code runs ({device})", effect=effect)
+        return about("ok", f"guest code runs ({device})")
     if accelerator is None:
         words = f"{device}; not tried: {why}" if why else f"{device}; not tried"
-        return Check(name="kvm", state="unknown", found=words, effect=effect)
+        return about("unknown", words)
     if (root / "dev/kvm").exists():
-        found, fix = (
-            f"{device}, but guest code does not run",
-            "use a host whose own hypervisor allows nesting",
-        )
-    else:
-        found, fix = device, "modprobe kvm_intel or kvm_amd; switch on VT-x or AMD-V in the firmware"
-    return Check(name="kvm", state="warn", found=found, effect=effect, fix=fix)
+        fix = "use a host whose own hypervisor allows nesting"
+        return about("warn", f"{device}, but guest code does not run", fix)
+    return about("warn", device, "modprobe kvm_intel or kvm_amd; switch on VT-x or AMD-V in the firmware")

@@ -23,7 +23,7 @@ from typing import Literal
 import msgspec
 
 from bench import output
-from bench.host.check import Check, text
+from bench.host.check import Check, Topic, text
 from bench.host.settings import SETTINGS, PlannedChange, Setting, plan
 
 DIRECTORY = "run/ninetynine"
@@ -264,15 +264,14 @@ class Tuner:
 
 def check(tuner: Tuner) -> Check:
     """Check whether the host is tuned."""
-    effect = "all metrics: a tuned host is quieter; compare only with runs on a tuned host"
+    about = Topic("tuning", "all metrics: a tuned host is quieter; compare only with runs on a tuned host")
     try:
         record = tuner.record()
     except TuneError as error:
-        return Check(name="tuning", state="warn", found=str(error), effect=effect, fix="follow the message")
+        return about("warn", str(error), "follow the message")
     if record is None:
         able = [item for item in tuner.plan() if item.do == "change"]
-        found = f"not tuned; {len(able)} settings could be changed (ninetynine tune --show)"
-        return Check(name="tuning", state="ok", found=found, effect=effect)
+        return about("ok", f"not tuned; {len(able)} settings could be changed (ninetynine tune --show)")
     words = record.words()
     if tuner.busy():
         found, fix = f"tuned while process {record.pid} runs: {words}", "wait for it to end"
@@ -281,7 +280,7 @@ def check(tuner: Tuner) -> Check:
     else:
         found = f"left tuned by process {record.pid}, which was killed: {words}"
         fix = "ninetynine untune; the next run or tune also does it"
-    return Check(name="tuning", state="warn", found=found, effect=effect, fix=fix)
+    return about("warn", found, fix)
 
 
 def _done(
