@@ -6,6 +6,7 @@ Runs that cannot be read are in `unreadable`, with the reason, so that they do n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -16,20 +17,20 @@ from bench import store
 from bench.journal import StoreError
 from bench.model import Run, Verdict
 
-_RUN_COLUMNS = {
-    "run": "VARCHAR",
-    "directory": "VARCHAR",
-    "started": "VARCHAR",
-    "ended": "VARCHAR",
-    "status": "VARCHAR",
-    "profile": "VARCHAR",
-    "seed": "UBIGINT",
-    "machine_id": "VARCHAR",
-    "hostname": "VARCHAR",
-    "cpu_model": "VARCHAR",
-    "kernel": "VARCHAR",
-    "image": "VARCHAR",
-    "arms": "VARCHAR[]",
+_RUN_COLUMNS: dict[str, tuple[str, Callable[[Path, Run], object]]] = {
+    "run": ("VARCHAR", lambda _, run: run.id),
+    "directory": ("VARCHAR", lambda directory, _: str(directory)),
+    "started": ("VARCHAR", lambda _, run: run.started),
+    "ended": ("VARCHAR", lambda _, run: run.ended),
+    "status": ("VARCHAR", lambda _, run: run.status),
+    "profile": ("VARCHAR", lambda _, run: run.plan.profile),
+    "seed": ("UBIGINT", lambda _, run: run.plan.seed),
+    "machine_id": ("VARCHAR", lambda _, run: run.host.machine_id),
+    "hostname": ("VARCHAR", lambda _, run: run.host.hostname),
+    "cpu_model": ("VARCHAR", lambda _, run: run.host.cpu_model),
+    "kernel": ("VARCHAR", lambda _, run: run.host.kernel),
+    "image": ("VARCHAR", lambda _, run: run.image.digest if run.image else ""),
+    "arms": ("VARCHAR[]", lambda _, run: [arm.name for arm in run.plan.arms]),
 }
 _DUCKDB = {"int": "BIGINT", "bool": "BOOLEAN", "float": "DOUBLE", "tuple[str, ...]": "VARCHAR[]"}
 _VERDICT_COLUMNS = {"run": "VARCHAR"} | {
@@ -60,35 +61,17 @@ def connect(results: Path) -> duckdb.DuckDBPyConnection:
         except StoreError as error:
             unreadable.append((str(directory), str(error)))
             continue
-        runs.append(_run_row(directory, loaded.run))
+        runs.append(tuple(read(directory, loaded.run) for _, read in _RUN_COLUMNS.values()))
         frames.append(loaded.samples)
         verdicts.extend((loaded.run.id, *msgspec.to_builtins(one).values()) for one in _verdicts(directory))
     connection = duckdb.connect(":memory:")
-    _table(connection, "runs", _RUN_COLUMNS, runs)
+    _table(connection, "runs", {name: kind for name, (kind, _) in _RUN_COLUMNS.items()}, runs)
     _table(connection, "verdicts", _VERDICT_COLUMNS, verdicts)
     _table(connection, "unreadable", _UNREADABLE_COLUMNS, unreadable)
     connection.register("all_samples", pd.concat(frames, ignore_index=True))
     connection.execute("CREATE TABLE samples AS SELECT * FROM all_samples")
     connection.unregister("all_samples")
     return connection
-
-
-def _run_row(directory: Path, run: Run) -> tuple[object, ...]:
-    return (
-        run.id,
-        str(directory),
-        run.started,
-        run.ended,
-        run.status,
-        run.plan.profile,
-        run.plan.seed,
-        run.host.machine_id,
-        run.host.hostname,
-        run.host.cpu_model,
-        run.host.kernel,
-        run.image.digest if run.image else "",
-        [arm.name for arm in run.plan.arms],
-    )
 
 
 def _verdicts(directory: Path) -> list[Verdict]:

@@ -55,7 +55,7 @@ def sweep_root(root: Path) -> list[str]:
         if ledger is None or ledger.owner.alive():
             continue
         if ledger.driver is not None:
-            _end_process(ledger.driver, 10.0)  # it is cleaning up as well: let it finish
+            _kill(ledger.driver.pid, ledger.driver.alive, 10.0)  # it is cleaning up as well: let it finish
         clear_home(home)
         removed.append(str(home))
     for name in stale_taps():
@@ -98,12 +98,18 @@ def kill_qemu(pid: int, name: str) -> None:
 
 
 def _kill_if_named(pid: int, mark: bytes) -> None:
+    _kill(pid, lambda: _is_named(mark, Path(f"/proc/{pid}")))
+
+
+def _kill(pid: int, is_ours: Callable[[], bool], grace_s: float = 0.0) -> None:
+    """Kill a process and wait for its end, if it is ours and does not end by itself within the grace."""
     try:
         fd = os.pidfd_open(pid)
     except (OSError, ValueError):
         return
     try:
-        if _is_named(mark, Path(f"/proc/{pid}")):  # checked after the open, so that it is this process
+        # Checked after the open, so that it is this process.
+        if is_ours() and not select.select([fd], [], [], grace_s)[0]:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
             select.select([fd], [], [], 10.0)
     except ProcessLookupError:
@@ -127,20 +133,3 @@ def _is_named(mark: bytes, entry: Path) -> bool:
         return mark in (entry / "cmdline").read_bytes()
     except OSError:
         return False
-
-
-def _end_process(owner: Owner, grace_s: float) -> None:
-    if not owner.alive():
-        return
-    try:
-        fd = os.pidfd_open(owner.pid)
-    except OSError:
-        return
-    try:
-        if owner.alive() and not select.select([fd], [], [], grace_s)[0]:
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-            select.select([fd], [], [], grace_s)
-    except ProcessLookupError:
-        pass
-    finally:
-        os.close(fd)

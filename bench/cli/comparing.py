@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from bench import store
 from bench.cli import execute, names, tables
 from bench.cli.concluding import judged
-from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
 from bench.cli.progress import progress
@@ -277,21 +277,16 @@ def _who(loaded: Loaded) -> dict[str, object]:
 
 
 def _show(found: RunComparison, second: Live | None) -> None:
-    console = out()
-
-    def line(text: str, style: str = "") -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
     for name, loaded in (("OLD", found.old), ("NEW", found.new)):
         line(f"{name}: {loaded.directory}, {loaded.run.plan.profile}, {loaded.run.started}")
     for note in (*map(_difference, found.differences), *found.notes):
         line(f"note: {note}")
     tables.plain(
-        console,
+        out(),
         ("reading", "role", "metric", "arm", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
         [_cells(row) for row in found.rows],
     )
-    console.print()
+    out().print()
     for row in found.rows:
         if row.state == "worse" and row.role != "context":
             line(row.sentence, "red")

@@ -25,6 +25,11 @@ def err() -> Console:
     return Console(stderr=True, soft_wrap=True)
 
 
+def line(text: object, style: str = "", console: Console | None = None) -> None:
+    """Print one line as it stands, to standard output by default. It is not wrapped."""
+    (console or out()).print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def complain(text: object) -> None:
     """Print an error to standard error, in the form that all errors have."""
     err().print(f"ninetynine: error: {text}", markup=False, highlight=False)

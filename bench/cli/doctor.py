@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import names, setup, tables
-from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, guarded
 from bench.cli.verbs import interruptible
@@ -229,7 +229,7 @@ def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
     kind = "host against host, the suite's own slices" if noise.kind == "image" else "ROUGH: built-in work"
     console.print(f"self-test ({kind}, {noise.seconds:.0f} s)", style="bold", highlight=False)
     for trouble in noise.trouble:
-        console.print(f"! {trouble}", markup=False, highlight=False, soft_wrap=True)
+        line(f"! {trouble}", console=console)
     rows = [
         (
             one.metric,
@@ -250,7 +250,7 @@ def _show_noise(console: Console, noise: Noise, ahead: Forecast) -> None:
     )
     tables.plain(console, heads, rows)
     console.print()
-    console.print(_sentence(ahead), markup=False, highlight=False, soft_wrap=True)
+    line(_sentence(ahead), console=console)
 
 
 def _times(one: MetricForecast | None) -> tuple[str, str]:

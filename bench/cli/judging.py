@@ -13,7 +13,7 @@ from rich.console import Console
 from bench import journal, store
 from bench.cli import tables
 from bench.cli.concluding import control_failed, judged
-from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError, guarded
 from bench.cli.tables import damaged, show_run
 from bench.foreign import ChoiceError, judge_table
@@ -124,12 +124,12 @@ def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
         data = msgspec.json.format(msgspec.json.encode(verdicts), indent=1) + b"\n"
         store.write_atomically(choices.out, data, then="and judge again")
     console = err() if as_json else out()
-    _line(console, f"recognised {_recognised(table)}")
+    line(f"recognised {_recognised(table)}", console=console)
     if as_json:
         print_json(verdicts)
         return COMPLETE
     _table(console, verdicts)
-    _line(console, summary(verdicts, alpha, holm=choices.holm))
+    line(summary(verdicts, alpha, holm=choices.holm))
     return COMPLETE
 
 
@@ -150,7 +150,3 @@ def _table(console: Console, verdicts: list[Verdict]) -> None:
         for one in verdicts
     )
     tables.plain(console, ("metric", "reading", "verdict", "why"), rows)
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from bench.cli import names, tables
-from bench.cli.console import AsJson, err, out, print_json
+from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.errors import BROKEN, COMPLETE, USAGE, CliError, guarded
 from bench.host.settings import LEFT, PlannedChange
 from bench.host.tuning import SIGNALS, Done, TuneError, Tuner, TuneRecord
@@ -186,7 +186,7 @@ def _show(ours: Tuner, as_json: bool) -> int:
         print_json(shown)
         return COMPLETE
     if shown.tuned is not None:
-        out().print(f"tuned now: {shown.tuned.words()}", markup=False, highlight=False, soft_wrap=True)
+        line(f"tuned now: {shown.tuned.words()}")
     rows = [
         (_STATE[one.do], one.setting, f"/{one.path}", _arrow(one), one.why or one.effect)
         for one in shown.settings

@@ -14,7 +14,7 @@ import typer
 from bench import store
 from bench.cli import execute, tables
 from bench.cli.concluding import control_failed, judged, reported
-from bench.cli.console import AsJson, complain, err, out, print_json
+from bench.cli.console import AsJson, complain, err, line, out, print_json
 from bench.cli.dependencies import current
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
 from bench.cli.progress import progress
@@ -114,7 +114,7 @@ def report(
 ) -> int:
     """Write a run's report (report.html) again."""
     loaded = store.load(run_dir)
-    out().print(str(reported(run_dir, out_file)), markup=False, highlight=False, soft_wrap=True)
+    line(reported(run_dir, out_file))
     return BROKEN if damaged(loaded) else COMPLETE
 
 
@@ -142,20 +142,15 @@ def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, 
     first = tables.deciding(ended.run, verdicts)
     show_run(ended.run, first, as_json=False)
     failed = control_failed(verdicts)
-    console = out()
     if failed is not None:
         text = f"INVALID RUN: {failed.claim} failed, so none of the verdicts counts: {failed.reason}"
-        console.print(text, style="bold red", markup=False, soft_wrap=True)
+        out().print(text, style="bold red", markup=False, soft_wrap=True)
     if rest := len(verdicts) - len(first):
-        text = (
-            f"{rest} more verdicts (stress metrics, the control's parts): ninetynine show {ended.directory}"
-        )
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        line(f"{rest} more verdicts (stress metrics, the control's parts): ninetynine show {ended.directory}")
     if ended.run.status == "interrupted":
-        text = f"interrupted; continue with: ninetynine run --resume {ended.directory}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        line(f"interrupted; continue with: ninetynine run --resume {ended.directory}")
     if page is not None:
-        console.print(f"report: {page}", markup=False, highlight=False, soft_wrap=True)
+        line(f"report: {page}")
 
 
 def _page(directory: Path) -> Path | None:

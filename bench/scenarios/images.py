@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import msgspec
@@ -198,25 +199,18 @@ class Move(msgspec.Struct, kw_only=True):
     source: ImageSource
     timed: Timed
 
-    def take(self, action: Action, time_metric: Metric, moved_metric: Metric, size: int = 1) -> None:
+    def take(self, action: Callable[[], object], timed: Metric, moved: Metric, size: int = 1) -> None:
         """Do it; bytes are given per `size` bytes."""
         start_ns, before = time.monotonic_ns(), self.source.moved()
-        with self.timed.step(time_metric):
+        with self.timed.step(timed):
             action()
-        self.count(moved_metric, start_ns, before, size)
+        self.count(moved, start_ns, before, size)
 
     def count(self, metric: Metric, start_ns: int, before: TransferCounts, size: int = 1) -> None:
         """Read the relay again and add the bytes since `before`."""
         now = self.source.moved()
         moved = now.to_registry + now.from_registry - before.to_registry - before.from_registry
         self.timed.readings.append(Reading.since(start_ns, metric, moved / size))
-
-
-class Action(Protocol):
-    """A transfer."""
-
-    def __call__(self) -> object:
-        """Do it."""
 
 
 class ManyContainers(OnDaemon, kw_only=True):
