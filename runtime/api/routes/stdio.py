@@ -22,6 +22,8 @@ from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.model.request import Cells, Query
 from runtime.engine.service.service import Service
 from runtime.engine.service.stdio.attachment import Attachment
+from runtime.engine.service.stdio.log_reader import LogQuery
+from runtime.engine.service.stdio.streams import chosen
 
 _YOUNG_NS = 200_000_000
 _MOMENT_S = 0.05
@@ -123,17 +125,15 @@ async def logs(call: Call[LogsQuery, None]) -> web.StreamResponse:
     record = call.service.containers.get(call.path["id"])
     if not query.follow:
         await _first_words(call.service, record)
-    pieces = call.service.streams.logs(
-        record.id,
-        stdout=query.stdout,
-        stderr=query.stderr,
+    wanted = LogQuery(
+        streams=chosen(stdout=query.stdout, stderr=query.stderr),
         follow=query.follow,
         since_ns=moment("since", query.since),
         until_ns=moment("until", query.until),
         tail=int(query.tail) if query.tail.isdecimal() else -1,
         timestamps=query.timestamps,
-        details=query.details,
     )
+    pieces = call.service.streams.logs(record.id, wanted, details=query.details)
     media = media_of(record.config.tty, call.version)
     return await send_stream(call.request, _framed(pieces, record.config.tty), media)
 

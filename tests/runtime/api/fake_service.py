@@ -16,6 +16,7 @@ from runtime.engine.service.model.request import Config, CreateRequest, Endpoint
 from runtime.engine.service.records.waiters import Ended
 from runtime.engine.service.rules.settings import Settings
 from runtime.engine.service.stdio.attachment import Attachment
+from runtime.engine.service.stdio.log_reader import LogQuery
 
 ID = "a" * 64
 EXEC = "e" * 64
@@ -144,14 +145,14 @@ class FakeStreams:
         self.attachments.append(Echo(tty=self.tty, greeting=b"hello"))
         return self.attachments[-1]
 
-    async def logs(self, id: str, *, follow: bool = False, **asked: Any) -> AsyncIterator[tuple[int, bytes]]:  # noqa: A002
+    async def logs(self, id: str, asked: LogQuery, *, details: bool) -> AsyncIterator[tuple[int, bytes]]:  # noqa: A002
         try:
             yield 1, b"out\n"
             yield 2, b"err\n"
-            if asked.get("tail") == 13:
+            if asked.tail == 13:
                 raise OSError(5, "the disk is gone")
             self.following.set()
-            while follow:
+            while asked.follow:
                 await asyncio.sleep(60)
         finally:
             self.stopped.set()

@@ -9,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from runtime.docker_syntax import MalformedError, log_options
 from runtime.docker_syntax.detach_keys import parse as parse_keys
 from runtime.docker_syntax.frames import STDERR, STDOUT
-from runtime.engine.errors import BadParameterError, ConflictError, EngineError, UnavailableError, refusing
+from runtime.engine.errors import ConflictError, EngineError, UnavailableError, refusing
 from runtime.engine.service.model.record import ContainerRecord
 from runtime.engine.service.stdio.attachment import Attachment
 from runtime.engine.service.stdio.fanout import OutputFanout
@@ -108,7 +110,7 @@ class Streams:
             keys = parse_keys(detach_keys)
         _require_attachable(record)
         channel = self._channel(record)
-        wanted = _wanted(stdout=stdout, stderr=stderr)
+        wanted = chosen(stdout=stdout, stderr=stderr)
         earlier = None
         if logs and channel.log is not None:
             earlier = read_log(channel.log, LogQuery(streams=wanted), channel.log.end())
@@ -120,42 +122,21 @@ class Streams:
         return attachment
 
     def logs(
-        self,
-        container_id: str,
-        *,
-        stdout: bool = True,
-        stderr: bool = True,
-        follow: bool = False,
-        since_ns: int = 0,
-        until_ns: int = 0,
-        tail: int = -1,
-        timestamps: bool = False,
-        details: bool = False,
+        self, container_id: str, query: LogQuery, *, details: bool = False
     ) -> AsyncIterator[tuple[int, bytes]]:
         """Return its log as (1 for stdout or 2 for stderr, text). Close the iterator (aclosing) in the end.
 
-        text is whole entries, lines mostly, as many as follow each other. Times in ns since 1970, 0: no bound
-        (docker_syntax.times.moment_ns reads what clients send); tail: number of lines, -1 for all.
-        details: with the labels and variables that its log options choose. Following ends with the
-        container's run. Raises at once, not at the first item: NotFoundError,
-        BadParameterError for no stream, UnavailableError for a container that keeps no log.
+        text is whole entries, lines mostly, as many as follow each other. details: with the labels and
+        variables that its log options choose. Following ends with the container's run. Raises at once, not at
+        the first item: NotFoundError, UnavailableError for a container that keeps no log.
         """
         record = self._core.table.get(container_id)
-        if not stdout and not stderr:
-            raise BadParameterError("Bad parameters: you must choose at least one stream")
         log = self._channel(record).log
         if log is None:
             raise UnavailableError("configured logging driver does not support reading")
-        query = LogQuery(
-            streams=_wanted(stdout=stdout, stderr=stderr),
-            follow=follow,
-            since_ns=since_ns,
-            until_ns=until_ns,
-            tail=tail,
-            timestamps=timestamps,
-            details=shown(attributes(record)) if details else None,
-        )
-        return read_log(log, query, None if follow else log.end())
+        if details:
+            query = msgspec.structs.replace(query, details=shown(attributes(record)))
+        return read_log(log, query, None if query.follow else log.end())
 
     def _channel(self, record: ContainerRecord) -> _Channel:
         channel = self._channels.get(record.id)
@@ -203,7 +184,8 @@ def _log_of(record: ContainerRecord, path: Path) -> JsonLog | None:
     return JsonLog(path, options, attributes(record)) if options is not None else None
 
 
-def _wanted(*, stdout: bool, stderr: bool) -> frozenset[int]:
+def chosen(*, stdout: bool, stderr: bool) -> frozenset[int]:
+    """Return the numbers of the streams that a client asks for."""
     return frozenset(([STDOUT] if stdout else []) + ([STDERR] if stderr else []))
 
 

@@ -17,6 +17,7 @@ from runtime.engine.errors import BadParameterError, ConflictError, NotFoundErro
 from runtime.engine.service.model.request import LogConfig
 from runtime.engine.service.stdio import fanout as hub_module
 from runtime.engine.service.stdio.attachment import MOST
+from runtime.engine.service.stdio.log_reader import LogQuery
 from runtime.engine.service.stdio.streams import Streams
 from tests.runtime.engine.service.stdio.stream_fakes import ID, Program, all_of, record, service_of, settle
 
@@ -34,7 +35,7 @@ class World:
         return program
 
     async def log(self, **options: Any) -> dict[int, bytes]:
-        return await all_of(self.streams.logs(ID, **options))
+        return await all_of(self.streams.logs(ID, LogQuery(**options)))
 
 
 @pytest.fixture
@@ -398,13 +399,11 @@ def test_containers_that_cannot_be_attached_to(play, status: str):
 def test_what_is_refused_is_refused_at_once(play):
     async def scene(world: World) -> None:
         with pytest.raises(NotFoundError):
-            world.streams.logs("other")
+            world.streams.logs("other", LogQuery())
         with pytest.raises(NotFoundError):
             world.streams.attach("other")
-        with pytest.raises(BadParameterError, match="at least one stream"):
-            world.streams.logs(ID, stdout=False, stderr=False)
         with pytest.raises(UnavailableError, match="does not support reading"):
-            world.streams.logs(ID)
+            world.streams.logs(ID, LogQuery())
         with pytest.raises(BadParameterError, match="Invalid detach keys"):
             world.streams.attach(ID, detach_keys="ctrl-!")
 
