@@ -9,6 +9,8 @@ from runtime.cli.verbs import batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runtime.cli.connection.client import Query
     from runtime.cli.flags.parser import CommandLine, Flag
 
@@ -22,42 +24,28 @@ _TIME: Flag = (
 _SIGNAL: Flag = ("signal", "s", "text", "SIGNAL", "signal to send")
 
 
-def _change(client: Client, args: CommandLine, verb: str, query: Query | None = None) -> int:
-    """POST the same request for every container, in parallel."""
+def _each(
+    verb: str, query: Callable[[CommandLine], Query] = lambda _: {}
+) -> Callable[[Client, CommandLine], int]:
+    """Return what POSTs the same request for every container, in parallel."""
 
-    def act(name: str) -> None:
-        Client(client.endpoint).post(f"/containers/{quote(name)}/{verb}", query)
+    def run(client: Client, args: CommandLine) -> int:
+        asked = query(args)
 
-    return batch.in_parallel(args.words, act)
+        def act(name: str) -> None:
+            Client(client.endpoint).post(f"/containers/{quote(name)}/{verb}", asked)
+
+        return batch.in_parallel(args.words, act)
+
+    return run
 
 
-def stop(client: Client, args: CommandLine) -> int:
-    """Stop containers."""
-    return _change(client, args, "stop", _ending(args))
-
-
-def restart(client: Client, args: CommandLine) -> int:
-    """Stop and start containers."""
-    return _change(client, args, "restart", _ending(args))
+def _signal(args: CommandLine) -> Query:
+    return {"signal": args.text("signal") or None}
 
 
 def _ending(args: CommandLine) -> Query:
-    return {"t": args.number("time"), "signal": args.text("signal") or None}
-
-
-def kill(client: Client, args: CommandLine) -> int:
-    """Send a signal to containers."""
-    return _change(client, args, "kill", {"signal": args.text("signal") or None})
-
-
-def pause(client: Client, args: CommandLine) -> int:
-    """Freeze containers."""
-    return _change(client, args, "pause")
-
-
-def unpause(client: Client, args: CommandLine) -> int:
-    """Thaw containers."""
-    return _change(client, args, "unpause")
+    return {"t": args.number("time"), **_signal(args)}
 
 
 def remove(client: Client, args: CommandLine) -> int:
@@ -85,10 +73,10 @@ _RM_FLAGS: tuple[Flag, ...] = (
     ("link", "l", "bool", "", "remove the link of that name, not the container"),
     ("volumes", "v", "bool", "", "remove its anonymous volumes, too"),
 )
-STOP = Verb(stop, _WORDS, (_TIME, _SIGNAL), example="nn stop -t 30 web")
-RESTART = Verb(restart, _WORDS, (_TIME, _SIGNAL), example="nn restart web")
-KILL = Verb(kill, _WORDS, (_SIGNAL,), example="nn kill -s HUP web")
-PAUSE = Verb(pause, _WORDS, example="nn pause web")
-UNPAUSE = Verb(unpause, _WORDS, example="nn unpause web")
+STOP = Verb(_each("stop", _ending), _WORDS, (_TIME, _SIGNAL), example="nn stop -t 30 web")
+RESTART = Verb(_each("restart", _ending), _WORDS, (_TIME, _SIGNAL), example="nn restart web")
+KILL = Verb(_each("kill", _signal), _WORDS, (_SIGNAL,), example="nn kill -s HUP web")
+PAUSE = Verb(_each("pause"), _WORDS, example="nn pause web")
+UNPAUSE = Verb(_each("unpause"), _WORDS, example="nn unpause web")
 RM = Verb(remove, _WORDS, _RM_FLAGS, example="nn rm -fv web")
 WAIT = Verb(wait, _WORDS, example="nn wait job")
