@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from bench import journal
-from bench.journal import StartLine
 from tests.e2e.leftovers import Room
 from tests.paths import REPOSITORY
 
@@ -66,20 +65,3 @@ def steps_of(run: Path) -> int:
         return len(journal.read(run / journal.NAME).done)
     except journal.StoreError:
         return 0
-
-
-def arms_started(run: Path) -> set[str]:
-    """The arms that have had an instance and its worker so far."""
-    try:
-        lines = (run / journal.NAME).read_bytes().splitlines()[1:]
-    except OSError:
-        return set()
-    found = set()
-    for line in lines:
-        try:
-            start = msgspec.json.decode(line, type=StartLine)
-        except msgspec.DecodeError:  # another kind of line, or one that is being written
-            continue
-        if not start.failure:
-            found.add(start.arm)
-    return found
