@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,15 @@ def length_of(group: str, tests: int) -> float:
     if group in ("suite", "networks"):
         return 1000.0 + tests
     return tests / 4 + 20 * (REPOSITORY / group).read_text().count("mark.slow")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def unsynced(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let no test in this process wait for the disk, since none cuts the power; but measure as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "micro" not in request.path.parts:
+            patch.setattr(os, "fsync", lambda fd: None)
+        yield
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -79,7 +80,12 @@ class _Sorted:
         self.declared = sessions.to_numpy(dtype=bool)
         self.by_block = _paired(frame[blocks & sessions], "session_code", "block_code", baseline)
         self.by_lone_block = _paired(frame[blocks & ~sessions], "block_code", "session_code", baseline)
-        self.by_session = _paired(frame[sessions], "session_code", "", baseline)
+        self._with_session, self._baseline = frame[sessions], baseline
+
+    @cached_property
+    def by_session(self) -> _Paired:
+        """Only made where rows name no blocks in common."""
+        return _paired(self._with_session, "session_code", "", self._baseline)
 
 
 def contrasts(table: Table, baseline: str) -> Iterator[Contrast]:
@@ -114,9 +120,10 @@ def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: 
 
 def _one(found: _Sorted, key: Pair, base: Pair, caveat: str) -> Contrast:
     """Use the first way of pairing for which both sides have something in common."""
-    for paired, way in ((found.by_block, "block"), (found.by_session, "session")):
-        if key in paired.series:
-            return _by_sessions(paired, key, base, way)
+    if key in found.by_block.series:
+        return _by_sessions(found.by_block, key, base, "block")
+    if key in found.by_session.series:
+        return _by_sessions(found.by_session, key, base, "session")
     if key in found.by_lone_block.series:
         return _by_blocks(found.by_lone_block, key, base)
     own, other = (found.groups.get(one, np.empty(0, dtype=np.int64)) for one in (key, base))

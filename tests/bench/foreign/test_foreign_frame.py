@@ -238,6 +238,7 @@ def wandering(effect: float, length: int, seed: int) -> pd.DataFrame:
     return pd.concat(parts).assign(better="higher")
 
 
+@pytest.mark.slow
 def test_values_that_resemble_their_neighbours_are_not_counted_one_by_one():
     frame = pd.concat([wandering(math.log(0.99), 200, seed) for seed in range(100)])
     rows = judge_frame(frame)
