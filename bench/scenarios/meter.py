@@ -63,6 +63,10 @@ class Meter:
                 "the wire the route to the remote peer?"
             )
         first, last, sent = self._window
+        if not sent:
+            raise ScenarioError(
+                f"{metric}: the suite did not get a CPU until the transfer was over; the host is too busy"
+            )
         wall_s = (last.at_ns - first.at_ns) / 1e9
         background = sum(self._backgrounds) / len(self._backgrounds) if self._backgrounds else 0.0
         own_s = max(0.0, last.since(first) - background * wall_s)

@@ -91,6 +91,16 @@ def test_a_transfer_that_never_crossed_the_wire_is_an_error(monkeypatch):
         meter.reading("network.cpu_per_gib.host")
 
 
+def test_a_transfer_that_was_over_before_this_process_ran_is_an_error():
+    """It ended as a division by zero on a host of many times more tasks than CPUs."""
+    wire = Wire(0)
+    meter = Meter(wire, GIB)
+    wire.sent_bytes = iter([0, *[GIB] * 9]).__next__
+    meter.watch()
+    with pytest.raises(ScenarioError, match=r"^network\.cpu_per_gib\.host: "):
+        meter.reading("network.cpu_per_gib.host")
+
+
 def test_a_background_beyond_its_share_makes_the_reading_invalid():
     meter = Meter(Wire(GIB // 64), GIB)
     meter.watch()
