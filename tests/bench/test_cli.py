@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -145,22 +146,22 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--backends", "hots"], "unknown backend 'hots': choose from host, runtime, vm, docker"),
-        (["--families", "cpu,gpu"], "unknown family 'gpu': choose from startup, cpu, memory, network, disk"),
-        (["--profile", "fast"], "unknown profile 'fast': choose one of smoke, quick, full"),
-        (["--cpus", "0,x"], "--cpus takes numbers separated by commas, not '0,x'"),
-        (["--cpus", "4096"], "--cpus 4096: this process may use only "),
-        (["--budget", "3"], "--budget 3: give seconds of measuring, 10 to 86400"),
-        (["--budget", "nan"], "--budget nan: give seconds of measuring, 10 to 86400"),
-        (["--resume", "x", "--budget", "60"], "--resume continues the plan of that run"),
-        (["--resume", "x", "--seed", "1"], "--resume continues the plan of that run"),
-        (["--resume", "nowhere"], "nowhere: has no journal of a run, so there is nothing to resume"),
+        (["--backends", "hots"], "'hots': .*host, runtime, vm, docker"),
+        (["--families", "cpu,gpu"], "'gpu': .*startup, cpu, memory, network, disk"),
+        (["--profile", "fast"], "'fast': .*smoke, quick, full"),
+        (["--cpus", "0,x"], "--cpus .*'0,x'"),
+        (["--cpus", "4096"], "--cpus 4096: "),
+        (["--budget", "3"], r"--budget 3: .*\b10\b.*\b86400\b"),
+        (["--budget", "nan"], r"--budget nan: .*\b10\b.*\b86400\b"),
+        (["--resume", "x", "--budget", "60"], r"--resume .*\bplan\b"),
+        (["--resume", "x", "--seed", "1"], r"--resume .*\bplan\b"),
+        (["--resume", "nowhere"], r"nowhere: .*\bjournal\b"),
     ],
 )
 def test_wrong_use_is_answered_with_status_2_and_makes_nothing(events, tmp_path, arguments, message):
     result = invoke("run", *arguments)
     assert result.exit_code == 2
-    assert message in result.stderr
+    assert re.search(message, result.stderr)
     assert not events
     assert not (tmp_path / "results").exists()
 
@@ -169,7 +170,7 @@ def test_a_directory_with_a_run_is_not_overwritten(finished):
     before = (finished / "run.json").read_bytes()
     result = invoke("run", "--profile", "smoke", "--out", finished)
     assert result.exit_code == 1
-    assert "holds a run already" in result.stderr
+    assert f"--resume {finished}" in result.stderr
     assert (finished / "run.json").read_bytes() == before
 
 
@@ -181,7 +182,7 @@ def test_without_root_it_says_so(events, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     result = invoke("run", "--profile", "smoke")
     assert result.exit_code == 1
-    assert "measuring needs root" in result.stderr
+    assert "sudo" in result.stderr
 
 
 def test_without_a_host_nothing_is_measured_and_nothing_left(events, tmp_path):
@@ -267,7 +268,7 @@ def test_a_cut_file_is_named_with_status_1_and_nothing_is_destroyed(finished, ve
     os.truncate(finished / name, (finished / name).stat().st_size // 2)
     result = invoke(verb, finished)
     assert result.exit_code == 1
-    assert f"{finished / name}: cut off or damaged" in result.stderr
+    assert f"{finished / name}: " in result.stderr
     assert len(store.load(finished).samples)
 
 
@@ -283,7 +284,7 @@ def test_show_without_verdicts_names_the_command(finished):
     (finished / "verdicts.json").write_text("[{")
     result = invoke("show", finished)
     assert result.exit_code == 1
-    assert f"make it again with `ninetynine judge {finished}`" in result.stderr
+    assert f"`ninetynine judge {finished}`" in result.stderr
     assert invoke("judge", finished).exit_code == 0
     assert invoke("show", finished).exit_code == 0
 
@@ -422,9 +423,7 @@ def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, t
     try:
         full = invoke("run", "--profile", "quick", "--seed", 1, "--out", disk / "run")
         assert full.exit_code == 1
-        assert (
-            "No space left on device; free some space and go on with `ninetynine run --resume`" in full.stderr
-        )
+        assert re.search(r"No space left on device.*`ninetynine run --resume", full.stderr)
         assert events[-1][0] == "cleanup"
         kept = len(store.load(disk / "run").samples)
         subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)

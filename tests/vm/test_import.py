@@ -18,7 +18,7 @@ def test_without_libvirt_the_error_says_what_to_install():
         "except VmUnavailableError as error: print(error)"
     )
     said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert "libvirt-python is not installed; install libvirt-dev" in said
+    assert "libvirt-dev" in said
 
 
 def test_every_public_name_exists():

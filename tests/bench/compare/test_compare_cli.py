@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 
 import msgspec
@@ -91,13 +92,13 @@ def test_unlike_hosts_are_refused_item_by_item(runs, tmp_path):
         (["old", "same", "more"], "unexpected extra argument"),
         (["old", "same", "--margin", "much"], "--margin"),
         (["old", "same", "--no-such-flag"], "No such option"),
-        (["old", "same", "--margin", "99"], "the margin is 99: give the share to be kept, for example 0.99"),
-        (["old", "same", "--alpha", "0"], "alpha is 0: give a level between 0 and 0.5"),
-        (["old", "same", "--allow", "weather"], "cannot allow 'weather' to differ: choose from cpu"),
-        (["old"], "give either NEW, or --live to measure it now"),
-        (["old", "same", "--live"], "give either NEW, or --live to measure it now"),
-        (["old", "same", "--out", "x"], "--out and --budget apply to a run that is measured now"),
-        (["old", "nowhere"], "nowhere: no such run directory"),
+        (["old", "same", "--margin", "99"], r"\bmargin\b.*\b99: "),
+        (["old", "same", "--alpha", "0"], r"\balpha\b.*\b0: "),
+        (["old", "same", "--allow", "weather"], r"'weather'.*\bcpu\b"),
+        (["old"], r"\bNEW\b.*--live"),
+        (["old", "same", "--live"], r"\bNEW\b.*--live"),
+        (["old", "same", "--out", "x"], "--out .*--live"),
+        (["old", "nowhere"], "nowhere: .*ninetynine list runs"),
     ],
 )
 @pytest.mark.parametrize("gate", [True, False], ids=["gate", "plain"])
@@ -105,7 +106,7 @@ def test_wrong_use_is_broken_and_never_undecided(runs, monkeypatch, arguments, m
     monkeypatch.chdir(runs)
     result = invoke(*arguments, *(["--gate"] if gate else []))
     assert result.exit_code == 3, result.output
-    assert message in result.stderr
+    assert re.search(message, result.stderr)
 
 
 def test_help_has_an_example_and_status_0():
@@ -300,7 +301,7 @@ def test_live_does_not_measure_against_a_run_that_is_not_a_result(machine, tmp_p
     path.write_bytes(msgspec.json.encode(run))
     result = live()
     assert result.exit_code == 3
-    assert "old cannot be compared: it is a smoke run" in result.stderr
+    assert re.search(r"\bold .*\bsmoke\b", result.stderr)
     assert not (tmp_path / "new").exists()
 
 

@@ -228,7 +228,7 @@ def test_mitigations(tmp_path, cmdline, expected):
 
 def test_without_root_nothing_can_be_measured():
     found = system.privilege(uid=1000)
-    assert (found.state, found.fix) == ("bad", "run it again with sudo")
+    assert (found.state, "sudo" in found.fix) == ("bad", True)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -42,13 +43,13 @@ def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
 def test_a_second_daemon_on_the_same_root_is_refused_and_the_first_is_named(own: Daemon):
     said = nnd("--root", str(own.root), "--host", f"unix://{own.socket}2")
     assert said.returncode == 1
-    assert f"the nnd with process id {own.pid} uses it" in said.stderr
+    assert re.search(rf"\b{own.pid}\b", said.stderr)
     assert said.stdout == ""
     other = tempfile.mkdtemp(prefix="nnd-test-")
     try:
         said = nnd("--root", other, "--host", own.host)
         assert said.returncode == 1
-        assert "another daemon answers there" in said.stderr
+        assert str(own.socket) in said.stderr
     finally:
         shutil.rmtree(other)
     assert own.docker("ps", "-q") == ""
@@ -178,7 +179,7 @@ def test_a_start_that_fails_leaves_no_spawner():
     try:
         said = nnd("--root", str(base / "root"), "--host", f"unix://{base}/s", "--bip=127.0.0.1/8")
         assert said.returncode == 1
-        assert "overlaps with the host's own address 127.0.0.1" in said.stderr
+        assert "127.0.0.1" in said.stderr
         assert not settled(base / "root", set())
     finally:
         shutil.rmtree(base)
@@ -190,7 +191,7 @@ def test_without_root_it_says_so():
         [sys.executable, "-c", program, "--root", "/nowhere"], capture_output=True, text=True
     )
     assert said.returncode == 1
-    assert said.stderr == "nnd: it needs root for namespaces, mounts and cgroups: start it with sudo\n"
+    assert re.fullmatch("nnd: .*sudo\n", said.stderr)
 
 
 def test_a_mirror_is_a_host_and_plain_where_it_says_http():

@@ -65,7 +65,7 @@ def test_dockers_tls_variables(environ: dict[bytes, bytes]):
 def test_what_is_not_an_address_is_refused_with_the_forms(tmp_path: Path, host: str):
     done = call("ps", config=tmp_path, host=host)
     assert done.returncode == 125
-    assert b"write unix:///PATH, tcp://HOST[:PORT] or ssh://" in done.stderr
+    assert b"unix:///PATH, tcp://HOST[:PORT] or ssh://" in done.stderr
 
 
 # ---- contexts ----------------------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ def test_contexts_are_created_listed_used_changed_and_removed(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("create", "../x"), b"a name has letters"),
+        (("create", "../x"), b"'../x'"),
         (("create", "default"), b"already exists"),
-        (("create", "x", "--docker", "port=1"), b"write host=ADDRESS"),
-        (("create", "x", "--docker", "host=nope"), b"write unix:///PATH"),
-        (("create", "x", "--docker", "host=tcp://x,ca=/no/such"), b"name a PEM file"),
-        (("use", "nowhere"), b"there is no context nowhere"),
-        (("rm", "nowhere"), b"there is no context nowhere"),
+        (("create", "x", "--docker", "port=1"), b"host=ADDRESS"),
+        (("create", "x", "--docker", "host=nope"), b"unix:///PATH"),
+        (("create", "x", "--docker", "host=tcp://x,ca=/no/such"), b"/no/such"),
+        (("use", "nowhere"), b"nowhere; `nn context ls`"),
+        (("rm", "nowhere"), b"nowhere; `nn context ls`"),
         (("rm", "default"), b"cannot be removed"),
     ],
 )
@@ -107,7 +107,7 @@ def test_contexts_that_cannot_be(tmp_path: Path, words: tuple[str, ...], said: b
 
 def test_a_context_that_is_gone_is_reported_and_can_be_left(tmp_path: Path):
     (tmp_path / "current").write_text("gone")
-    assert b"there is no context gone" in call("ps", config=tmp_path).stderr
+    assert b"gone; `nn context ls`" in call("ps", config=tmp_path).stderr
     assert call("context", "use", "default", config=tmp_path).returncode == 0
 
 
@@ -238,4 +238,4 @@ def test_an_ssh_that_fails_is_reported(tmp_path: Path):
     done = call("-H", "ssh://far", "ps", config=tmp_path, NN_SSH="/no/such/ssh")
     assert (done.returncode, b"/no/such/ssh: No such file" in done.stderr) == (125, True)
     done = call("-H", "ssh://far", "ps", config=tmp_path, NN_SSH="false")
-    assert (done.returncode, b"ended before it" in done.stderr) == (125, True)
+    assert (done.returncode, b"ssh" in done.stderr) == (125, True)

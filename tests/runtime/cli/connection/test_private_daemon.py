@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -153,18 +154,15 @@ def test_images_come_from_directories_tars_and_archives(local: Local):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (
-            ("run", "-d", "busybox"),
-            "-d: with --local a container ends with the command; leave out one of them",
-        ),
-        (("start", "any"), "start: with --local a container ends with the command; give -a or -i"),
+        (("run", "-d", "busybox"), "-d: .*--local"),
+        (("start", "any"), "start: .*--local.* -a or -i"),
         (("run", "--memry", "1", "busybox"), "unknown flag: --memry"),
-        (("-H", "unix:///nowhere", "ps"), "use either --local, or -H or -c: each names a daemon"),
+        (("-H", "unix:///nowhere", "ps"), "--local.* -H .* -c"),
     ],
 )
 def test_what_cannot_be_is_refused_without_a_daemon(local: Local, words: tuple[str, ...], said: str):
     done = local(*words)
-    assert (done.returncode, done.stderr.splitlines()[0]) == (125, f"nn: {said}")
+    assert done.returncode == 125 and re.match(f"nn: .*{said}", done.stderr)
     assert not (local.root / "local/nnd.log").exists()
 
 
@@ -271,7 +269,7 @@ def test_a_daemon_s_containers_are_left_alone(local: Local):
         check=True, env=local.environment, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     held = local("ps")
-    assert (held.returncode, f"process id {daemon.pid} uses it" in held.stderr) == (125, True), held
+    assert (held.returncode, str(daemon.pid) in held.stderr) == (125, True), held
     assert local.says("verify", "busybox") == "unchanged: busybox\n"
     daemon.terminate()
     left = local("ps")

