@@ -1,4 +1,4 @@
-"""Fixtures of the VM tests: short roots, a small Debian root per day, a harness per module."""
+"""Fixtures of the VM tests: short roots, a small Debian root, a harness."""
 
 import hashlib
 import os
@@ -55,7 +55,7 @@ def rootfs() -> tuple[Path, str]:
     return cached(CACHE / f"rootfs-{key}", build), key
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def harness():
     with (
         tempfile.TemporaryDirectory(prefix="nv") as root,
@@ -64,7 +64,7 @@ def harness():
         yield harness
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def image(harness, rootfs):
     return harness.prepare(*rootfs)
 

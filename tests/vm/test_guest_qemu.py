@@ -12,7 +12,7 @@ import pytest
 from vm import GuestError, GuestTimeoutError, VmConfig, VmNetwork
 from vm.network import point_to_point
 
-pytestmark = [pytest.mark.qemu, pytest.mark.root]
+pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

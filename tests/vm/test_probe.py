@@ -46,6 +46,7 @@ def test_speed_decides_and_a_boot_overrules(ns, booted, usable):
 
 
 @pytest.mark.qemu
+@pytest.mark.timeout(900)
 def test_a_bare_kernel_is_seen_to_boot(image):
     assert boots(image.vmlinux, "tcg", 120.0) == (True, "a kernel booted under tcg")
 

@@ -15,7 +15,7 @@ from vm import Harness, VmConfig, VmError
 from vm.leftovers import qemu_processes, sweep_root
 from vm.network import point_to_point
 
-pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
 
 VARIANTS = [("tuned", "q35"), ("tuned", "microvm"), ("untuned", "q35"), ("untuned", "microvm")]
 
