@@ -153,7 +153,8 @@ def test_a_tail_is_open_until_it_has_the_values_for_a_bound() -> None:
     assert 299 / 4 < one.needed < 446 / 4  # four starts a session, 299 to 446 for so many or so few sessions
 
 
-@settings.get_profile("dear")
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6), st.floats(-0.03, 0.02), st.integers(5, 24))
 def test_what_a_look_closes_the_judge_finds_decided(seed: int, effect: float, sessions: int) -> None:
     names = ["cpu.integer", "memory.latency"]
