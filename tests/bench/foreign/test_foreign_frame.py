@@ -255,6 +255,7 @@ def test_values_that_resemble_their_neighbours_are_not_counted_one_by_one():
 # ---- many metrics ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_at_the_margin_each_side_errs_about_as_often_as_promised(way: str):
     """300 metrics truly at the margin; 29 wrong ones of 300 are beyond 5 % with a chance under 0.1 %."""
@@ -320,6 +321,7 @@ def numbers(row) -> list[float | None]:
     return [row.estimate, row.low, row.high]
 
 
+@pytest.mark.slow
 @settings.get_profile("dear")
 @given(ways, seeds, st.sampled_from(["higher", "lower"]))
 def test_the_order_of_rows_and_the_names_of_sessions_have_no_influence(way: str, seed: int, better: str):
@@ -335,6 +337,7 @@ def test_the_order_of_rows_and_the_names_of_sessions_have_no_influence(way: str,
         assert (row.verdict, row.reason) == (before[row.metric].verdict, before[row.metric].reason)
 
 
+@pytest.mark.slow
 @settings.get_profile("dear")
 @given(ways, seeds, st.floats(1e-12, 1e12))
 def test_a_constant_factor_leaves_the_ratios(way: str, seed: int, factor: float):
@@ -344,6 +347,7 @@ def test_a_constant_factor_leaves_the_ratios(way: str, seed: int, factor: float)
     )
 
 
+@pytest.mark.slow
 @settings.get_profile("dear")
 @given(ways, seeds)
 def test_the_other_system_as_the_baseline_mirrors_the_ratio(way: str, seed: int):
@@ -352,6 +356,7 @@ def test_the_other_system_as_the_baseline_mirrors_the_ratio(way: str, seed: int)
     assert numbers(back) == pytest.approx([1 / there.estimate, 1 / there.high, 1 / there.low], rel=1e-9)
 
 
+@pytest.mark.slow
 @settings.get_profile("dear")
 @given(ways, seeds)
 def test_the_reciprocal_of_a_value_with_the_other_direction_says_the_same(way: str, seed: int):
