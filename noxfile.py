@@ -138,9 +138,9 @@ def bench(session: nox.Session) -> None:
     _python(session, "-m", "bench", "run", *session.posargs)
 
 
-SIDE_BY_SIDE = ("-n", "2", "--dist", "loadscope")
-_PARTS = ((*SIDE_BY_SIDE, "-m", "not qemu"), ("-m", "qemu"))
-"""Which tests may run side by side: tests/conftest.py. Emulated guests starve beside others: alone."""
+def _side_by_side(for_each_cpu: int) -> tuple[str, ...]:
+    """Options for so many workers; tests/conftest.py says which tests may run beside which."""
+    return ("-n", str(min(8, for_each_cpu * (os.cpu_count() or 1))), "--dist", "loadscope")
 
 
 @nox.session
@@ -148,8 +148,9 @@ def tests(session: nox.Session) -> None:
     """Every test, with root, QEMU, network namespaces and a browser for real; or only the paths given."""
     _set_up(session, TEST_PACKAGES)
     chosen = any(not word.startswith("-") for word in session.posargs)
-    for part in ((),) if chosen else _PARTS:
-        _python(session, "-m", "pytest", "--benchmark-disable", *part, *session.posargs)
+    # Half of the time a test waits, for programs to end, for a timeout, for the disk: two workers a CPU.
+    parallel = () if chosen else _side_by_side(2)
+    _python(session, "-m", "pytest", "--benchmark-disable", *parallel, *session.posargs)
 
 
 @nox.session
@@ -158,7 +159,7 @@ def unit(session: nox.Session) -> None:
     _python_packages(session)
     apart = ("root", "qemu", "network", "browser", "peers", "programs", "slow", "micro")
     without = ("-m", " and ".join(f"not {mark}" for mark in apart))
-    _python(session, "-m", "pytest", "--benchmark-disable", *SIDE_BY_SIDE, *without, *session.posargs)
+    _python(session, "-m", "pytest", "--benchmark-disable", *_side_by_side(1), *without, *session.posargs)
 
 
 @nox.session
