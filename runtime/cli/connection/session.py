@@ -153,7 +153,7 @@ class StdioSession:
         rest, self._link.rest = self._link.rest, b""
         if rest and not self._show(rest):
             return
-        if self._stdin:
+        if self._stdin or self._old:
             self._converse()
         else:
             while (data := receive(self._link.sock)) and self._show(data):
@@ -166,6 +166,7 @@ class StdioSession:
         return not self._link.over
 
     def _converse(self) -> None:
+        """Wait for output, input and signals; one that comes just before a recv would not end that."""
         import select
 
         self._wake, wake = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
@@ -181,10 +182,11 @@ class StdioSession:
     def _poll(self, poll: "Any", readable: int, writable: int) -> None:
         """Wait for all sides at once. Input is read only when all earlier input is sent."""
         sock = self._link.sock
-        number, reading, sending = sock.fileno(), True, memoryview(b"")
+        number, reading, sending = sock.fileno(), self._stdin, memoryview(b"")
         poll.register(number, readable)
         poll.register(self._wake, readable)
-        poll.register(0, readable)
+        if reading:
+            poll.register(0, readable)
         while True:
             for fd, event in poll.poll():
                 if fd == self._wake:

@@ -92,13 +92,14 @@ def test_without_i_input_is_not_touched(daemon: PlayedDaemon, tmp_path: Path):
         assert process.communicate(b"left for cat")[0] == b"left for cat"
 
 
+def wait_for_signal(request: Request) -> None:
+    request.sock.sendall(frame(STDOUT, b"ready\n"))
+    kind, number = read_frame(request)
+    request.sock.sendall(frame(STDOUT, b"%d %d" % (kind, number[0])) + end(128 + number[0]))
+
+
 @pytest.mark.parametrize("flags", [(), ("-i",)])
 def test_signals_are_passed_on(daemon: PlayedDaemon, tmp_path: Path, flags: tuple[str, ...]):
-    def wait_for_signal(request: Request) -> None:
-        request.sock.sendall(frame(STDOUT, b"ready\n"))
-        kind, number = read_frame(request)
-        request.sock.sendall(frame(STDOUT, b"%d %d" % (kind, number[0])) + end(128 + number[0]))
-
     daemon.run(wait_for_signal)
     with subprocess.Popen(
         [*LINE, "run", *flags, "img"],
@@ -111,6 +112,30 @@ def test_signals_are_passed_on(daemon: PlayedDaemon, tmp_path: Path, flags: tupl
         process.send_signal(signal.SIGTERM)
         assert process.stdout.read() == b"%d %d" % (SIGNAL, signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM
+
+
+ELSEWHERE = (
+    "import threading, time, _signal; threading.Thread(target=time.sleep, args=(999,), daemon=True).start();"
+    "_signal.pthread_sigmask(_signal.SIG_BLOCK, [_signal.SIGTERM]);"
+)
+"""Has another thread take the signal: as if it had come before, it ends no wait of the first."""
+
+
+def test_a_signal_just_before_a_wait_is_passed_on_too(daemon: PlayedDaemon, tmp_path: Path):
+    daemon.run(wait_for_signal)
+    *python, start = LINE
+    with subprocess.Popen(
+        [*python, ELSEWHERE + start, "run", "img"],
+        stdout=subprocess.PIPE,
+        env=environment(tmp_path, daemon.host),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(60) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
 
 
 def test_without_sig_proxy_a_signal_is_for_nn(daemon: PlayedDaemon, tmp_path: Path):
