@@ -10,7 +10,11 @@ from runtime.spawn.cgroups import find_layout
 
 def cgroups_of(pid: int) -> list[Path]:
     """The cgroups of the process's containers, in all trees."""
-    return [path for parent in parents_of(pid) for path in parent.iterdir() if path.is_dir()]
+    found: list[Path] = []
+    for parent in parents_of(pid):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            found += [path for path in parent.iterdir() if path.is_dir()]
+    return found
 
 
 def parents_of(pid: int) -> list[Path]:
