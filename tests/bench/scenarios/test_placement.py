@@ -25,20 +25,28 @@ ARMS = (
     "nnd",
     pytest.param("crun", marks=pytest.mark.peers),
     pytest.param("docker", marks=(pytest.mark.peers, pytest.mark.slow)),
+    pytest.param("vm", marks=(pytest.mark.qemu, pytest.mark.slow)),
 )
 
 
-@contextlib.contextmanager
-def started(name, state, image, cpus):
-    backend = BACKENDS[name](state)
-    found = backend.probe()
+@pytest.fixture(scope="module", params=ARMS)
+def backend(request, state, bench_image):
+    made = BACKENDS[request.param](state)
+    found = made.probe()
     if isinstance(found, NotAvailable):
         pytest.skip(found.reason)
-    backend.prepare(image)
+    made.prepare(bench_image)
+    yield made
+    made.cleanup()
+
+
+@contextlib.contextmanager
+def worker_on(backend, cpus):
+    instance = backend.start(InstanceSpec(cpus=cpus))
     try:
-        yield backend.start(InstanceSpec(cpus=cpus))
+        yield Worker(instance.open(SHELL))
     finally:
-        backend.cleanup()
+        instance.stop()
 
 
 def cpus_of(text):
@@ -51,23 +59,17 @@ def cpus_of(text):
 ALLOWED = ("grep", "Cpus_allowed_list", "/proc/self/status")
 
 
-@pytest.mark.parametrize("name", ARMS)
-@pytest.mark.parametrize("cpus", [CPUS, CPUS[-1:]])
-def test_programs_run_on_the_planned_cpus_and_clients_on_the_first(name, cpus, state, bench_image):
-    with started(name, state, bench_image, cpus) as instance:
-        worker = Worker(instance.open(SHELL))
-        assert cpus_of(worker.run(ALLOWED).text) == set(cpus)
-        assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {cpus[0]}
-
-
-@pytest.mark.qemu
-@pytest.mark.slow
-def test_each_virtual_cpu_stays_on_its_planned_one(state, bench_image):
-    with started("vm", state, bench_image, CPUS) as instance:
-        worker = Worker(instance.open(SHELL))
-        assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {0}
-        found = {name: cpus for pid in our_guests() for name, cpus in virtual_cpus(pid)}
-    assert found == {f"CPU {number}/": {cpu} for number, cpu in enumerate(CPUS)}
+def test_programs_run_on_the_planned_cpus_and_clients_on_the_first(backend):
+    if backend.name == "vm":
+        with worker_on(backend, CPUS) as worker:
+            assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {0}
+            found = {name: cpus for pid in our_guests() for name, cpus in virtual_cpus(pid)}
+        assert found == {f"CPU {number}/": {cpu} for number, cpu in enumerate(CPUS)}
+        return
+    for cpus in (CPUS, CPUS[-1:]):
+        with worker_on(backend, cpus) as worker:
+            assert cpus_of(worker.run(ALLOWED).text) == set(cpus)
+            assert cpus_of(worker.run((*PIN, *ALLOWED)).text) == {cpus[0]}
 
 
 def our_guests():

@@ -73,11 +73,19 @@ class Local:
         }
 
 
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A daemon's directory with the image, made once."""
+    base = tmp_path_factory.mktemp("images")
+    add_busybox(base / "root", base / "rootfs")
+    return base / "root"
+
+
 @pytest.fixture
-def local() -> Iterator[Local]:
+def local(images: Path) -> Iterator[Local]:
     base = Path(tempfile.mkdtemp(prefix="nn-local-"))
     made = Local(base)
-    add_busybox(made.root, base / "rootfs")
+    subprocess.run(["cp", "-a", images, made.root], check=True)
     try:
         yield made
         assert not made.left()
