@@ -17,6 +17,7 @@ import pytest
 
 from runtime.cli.connection.private_daemon import PrivateClient
 from tests.runtime.cli.nn_process import LINE, environment
+from tests.runtime.container_rootfs import build_rootfs
 from tests.runtime.daemon_process import Daemon, _commands, add_busybox, settled
 from tests.runtime.terminals import Terminal
 from tests.waiting import eventually
@@ -141,7 +142,7 @@ def test_containers_volumes_and_images_stay_for_the_next_command(local: Local):
 
 
 def test_images_come_from_directories_tars_and_archives(local: Local):
-    rootfs = local.base / "rootfs"
+    rootfs = build_rootfs(local.base / "rootfs")
     local.says("import", rootfs, "of-directory")
     tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], check=True, capture_output=True).stdout
     piped = subprocess.run(
