@@ -182,7 +182,8 @@ def versions(session: nox.Session) -> None:
     pip = [str(fresh / "bin" / "python"), "-m", "pip"]
     session.run(*pip, "install", "--quiet", "setuptools>=77", "wheel", external=True)
     session.run(*pip, "install", "--quiet", "--editable", f"{ROOT}[dev]", external=True)
-    found = session.run(*pip, "freeze", "--exclude-editable", external=True, silent=True)
+    # Without nox: `setup` must not replace the nox that runs it.
+    found = session.run(*pip, "freeze", "--exclude-editable", "--exclude", "nox", external=True, silent=True)
     VERSIONS.write_text(str(found))
 
 

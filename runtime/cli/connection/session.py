@@ -96,7 +96,7 @@ class StdioSession:
         self._proxy = proxy
         self._pending: list[bytes] = []  # what signal handlers want to send while the loop waits
         self._wake = -1
-        self._old: list[tuple[int, Any]] = []
+        self._old_handlers: list[tuple[int, Any]] = []
         self._restore: Callable[[], None] | None = None
 
     def __enter__(self) -> "StdioSession":
@@ -119,12 +119,12 @@ class StdioSession:
     def __exit__(self, *_: object) -> None:
         if self._restore is not None:
             self._restore()
-        for number, handler in self._old:
+        for number, handler in self._old_handlers:
             _signal.signal(number, handler)
 
     def _catch(self, number: int, handler: "Callable[[int, object], None]") -> None:
         try:  # noqa: SIM105 - contextlib is slow to import
-            self._old.append((number, _signal.signal(number, handler)))
+            self._old_handlers.append((number, _signal.signal(number, handler)))
         except (OSError, ValueError):
             pass
 
@@ -153,7 +153,7 @@ class StdioSession:
         rest, self._link.rest = self._link.rest, b""
         if rest and not self._show(rest):
             return
-        if self._stdin or self._old:
+        if self._stdin or self._old_handlers:  # a recv would go on after a signal that came just before it
             self._converse()
         else:
             while (data := receive(self._link.sock)) and self._show(data):
@@ -166,7 +166,7 @@ class StdioSession:
         return not self._link.over
 
     def _converse(self) -> None:
-        """Wait for output, input and signals; one that comes just before a recv would not end that."""
+        """Serve output, input and signals, whichever comes."""
         import select
 
         self._wake, wake = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)

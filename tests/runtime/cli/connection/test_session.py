@@ -98,22 +98,6 @@ def wait_for_signal(request: Request) -> None:
     request.sock.sendall(frame(STDOUT, b"%d %d" % (kind, number[0])) + end(128 + number[0]))
 
 
-@pytest.mark.parametrize("flags", [(), ("-i",)])
-def test_signals_are_passed_on(daemon: PlayedDaemon, tmp_path: Path, flags: tuple[str, ...]):
-    daemon.run(wait_for_signal)
-    with subprocess.Popen(
-        [*LINE, "run", *flags, "img"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment(tmp_path, daemon.host),
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout.read() == b"%d %d" % (SIGNAL, signal.SIGTERM)
-        assert process.wait() == 128 + signal.SIGTERM
-
-
 RESTARTED = """
 import _signal
 def restarting(number, handler, catch=_signal.signal):
@@ -125,11 +109,15 @@ _signal.signal = restarting
 """Has the kernel go on with a recv after a signal, as if that had come just before it."""
 
 
-def test_a_signal_just_before_a_wait_is_passed_on_too(daemon: PlayedDaemon, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("prelude", "flags"), [("", ()), ("", ("-i",)), (RESTARTED, ())], ids=["output", "input", "just before"]
+)
+def test_signals_are_passed_on(daemon: PlayedDaemon, tmp_path: Path, prelude: str, flags: tuple[str, ...]):
     daemon.run(wait_for_signal)
     *python, start = LINE
     with subprocess.Popen(
-        [*python, RESTARTED + start, "run", "img"],
+        [*python, prelude + start, "run", *flags, "img"],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment(tmp_path, daemon.host),
     ) as process:
@@ -140,6 +128,7 @@ def test_a_signal_just_before_a_wait_is_passed_on_too(daemon: PlayedDaemon, tmp_
             assert process.wait(60) == 128 + signal.SIGTERM
         finally:
             process.kill()
+        assert process.stdout.read() == b"%d %d" % (SIGNAL, signal.SIGTERM)
 
 
 def test_without_sig_proxy_a_signal_is_for_nn(daemon: PlayedDaemon, tmp_path: Path):
