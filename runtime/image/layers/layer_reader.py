@@ -25,7 +25,7 @@ _END = 4 * _BLOCK
 
 
 class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """When a layer is refused as a decompression bomb: bytes of its tar, and number of its entries.
+    """When a layer is refused as a decompression bomb: bytes of its tar or files, and number of its entries.
 
     max_ratio: of tar to compressed bytes; checked once the tar is longer than ratio_from.
     """
@@ -34,6 +34,14 @@ class UnpackLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_entries: int = 4_000_000
     max_ratio: int = 200
     ratio_from: int = 1 << 30
+
+    def check_bytes(self, size: int) -> None:
+        """Refuse more bytes than max_bytes: raises LayerError."""
+        if size > self.max_bytes:
+            raise LayerError(
+                f"layer unpacks to more than {self.max_bytes} bytes; refused as a bomb, "
+                "raise UnpackLimits.max_bytes if it is meant"
+            )
 
     def is_bomb(self, size: int, compressed: int) -> bool:
         """Say whether `size` bytes out of `compressed` ones are too many."""
@@ -168,11 +176,7 @@ class LayerReader:
         if self._hashed:
             self._tar_hash.update(data)
         self._total += len(data)
-        if self._total > self._limits.max_bytes:
-            raise LayerError(
-                f"layer unpacks to more than {self._limits.max_bytes} bytes; refused as a bomb, "
-                "raise UnpackLimits.max_bytes if it is meant"
-            )
+        self._limits.check_bytes(self._total)
         if self._limits.is_bomb(self._total, self.size):
             raise LayerError(
                 f"layer unpacks to more than {self._limits.max_ratio} times its compressed size; refused as "

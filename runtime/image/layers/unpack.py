@@ -37,7 +37,7 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
     Raises LayerError, naming the entry, for a hostile or corrupt layer and for OSErrors. The caller removes
     what was written until then.
     """
-    unpacker = _Unpacker(target, plain=plain)
+    unpacker = _Unpacker(target, limits, plain=plain)
     entry: tarfile.TarInfo | None = None
     try:
         with tarfile.open(
@@ -61,8 +61,8 @@ def unpack(reader: LayerReader, target: str, limits: UnpackLimits, *, plain: boo
 
 
 class _Unpacker:
-    def __init__(self, target: str, *, plain: bool) -> None:
-        self._target, self._plain = target, plain
+    def __init__(self, target: str, limits: UnpackLimits, *, plain: bool) -> None:
+        self._target, self._limits, self._plain = target, limits, plain
         self._kinds: dict[str, Kind] = {"": "directory"}
         self._opaque: set[str] = set()
         self._directories: dict[str, tarfile.TarInfo] = {}
@@ -136,13 +136,14 @@ class _Unpacker:
     def _file(self, where: str, entry: tarfile.TarInfo, reader: LayerReader) -> None:
         fd = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
+            self.bytes += entry.size
+            self._limits.check_bytes(self.bytes)  # holes too: whoever saves the image writes them all
             sparse = cast("list[tuple[int, int]] | None", entry.sparse)
             end = 0
             for offset, size in sparse if sparse is not None else [(0, entry.size)]:
                 end = max(end, _copy(reader, fd, offset, size))
             if end != entry.size:
                 os.ftruncate(fd, entry.size)
-            self.bytes += entry.size
             metadata.apply_to_file(fd, entry)
         finally:
             os.close(fd)

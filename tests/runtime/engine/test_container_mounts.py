@@ -50,11 +50,11 @@ def test_a_new_mount_propagates_as_asked(run):
 
 
 def test_places_behind_links_that_lead_nowhere_are_made_in_the_container(run, volume, rootfs, tmp_path):
-    image = tmp_path / "image"
+    image, outside = tmp_path / "image", Path(f"/outside-{os.getpid()}")
     (image / "links").mkdir(parents=True)
     for name, target in (
         ("near", "gone"),
-        ("far", f"{tmp_path}/outside"),
+        ("far", str(outside)),
         ("up", "../../gone"),
         ("own", "own"),
     ):
@@ -65,9 +65,9 @@ def test_places_behind_links_that_lead_nowhere_are_made_in_the_container(run, vo
         bind(volume / "file", "/links/far"),
         tmpfs("/links/up/deep"),
     )
-    script = f"cat /links/gone/sub/file {tmp_path}/outside; grep -c ' /gone/deep tmpfs' /proc/mounts"
+    script = f"cat /links/gone/sub/file {outside}; grep -c ' /gone/deep tmpfs' /proc/mounts"
     assert run(script, layers=layers, mounts=mounts) == (0, "from the hostfrom the host1")
-    assert not (tmp_path / "outside").exists()
+    assert not outside.exists()
     with pytest.raises(EngineError, match=r"/links/own.*ELOOP"):
         run("true", layers=layers, mounts=(bind(volume, "/links/own"),))
 

@@ -121,7 +121,7 @@ def test_a_global_header_that_only_comments_is_passed_over(tmp_path: Path) -> No
 def test_a_sparse_file_that_claims_a_petabyte_is_refused(tmp_path: Path) -> None:
     headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 50)}
     sparse = entry("s", data=b"1\n0\n0\n".ljust(512, b"\0"), pax_headers=headers)
-    with pytest.raises(LayerError):
+    with pytest.raises(LayerError, match=rf"\b{1 << 20}\b"):  # not only by ext4, whose files are smaller
         unpack_bytes(tar(sparse), tmp_path / "t", UnpackLimits(max_bytes=1 << 20))
 
 
