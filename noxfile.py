@@ -121,6 +121,15 @@ def _python(session: nox.Session, *arguments: str) -> None:
     session.run(str(PYTHON), *arguments, external=True)
 
 
+def _pytest(session: nox.Session, *arguments: str) -> None:
+    """Run pytest; let Python keep its bytecode even where images of machines forbid it, as Docker's do.
+
+    Each worker would compile every test, and each of thousands of programs every module, again.
+    """
+    pytest = (str(PYTHON), "-m", "pytest", "--benchmark-disable")
+    session.run(*pytest, *arguments, external=True, env={"PYTHONDONTWRITEBYTECODE": ""})
+
+
 @nox.session
 def setup(session: nox.Session) -> None:
     """Install what a fresh machine lacks: `-- --peers` adds docker and crun, `-- --tests` a browser."""
@@ -150,7 +159,7 @@ def tests(session: nox.Session) -> None:
     chosen = any(not word.startswith("-") for word in session.posargs)
     # Half of the time a test waits, for programs to end, for a timeout, for the disk: two workers a CPU.
     parallel = () if chosen else _side_by_side(2)
-    _python(session, "-m", "pytest", "--benchmark-disable", *parallel, *session.posargs)
+    _pytest(session, *parallel, *session.posargs)
 
 
 @nox.session
@@ -159,7 +168,7 @@ def unit(session: nox.Session) -> None:
     _python_packages(session)
     apart = ("root", "qemu", "network", "browser", "peers", "programs", "slow", "micro")
     without = ("-m", " and ".join(f"not {mark}" for mark in apart))
-    _python(session, "-m", "pytest", "--benchmark-disable", *_side_by_side(1), *without, *session.posargs)
+    _pytest(session, *_side_by_side(1), *without, *session.posargs)
 
 
 @nox.session

@@ -55,23 +55,25 @@ _MACHINE = re.compile(r"\bmark\.(root|qemu|network|peers)\b")
 
 @functools.cache
 def group_of(path: str) -> str:
-    """A file is a group; so are files that run the suite, that boot guests, that make networks on the host.
+    """A file is a group; so are files that run the suite, start its backends, boot guests, or make networks.
 
-    Runs of the suite forecast and measure, more than one emulated guest starves the others, and networks of
-    tests have fixed addresses.
+    Runs of the suite forecast and measure, backends share a copy of the image, more than one emulated guest
+    starves the others, and networks of tests have fixed addresses.
     """
     marks = set(_MACHINE.findall((REPOSITORY / path).read_text()))
     if not marks:
         return path
     if path.startswith("tests/runtime/"):
         return "networks" if "network" in marks else path
+    if path.startswith(("tests/bench/backends/", "tests/bench/scenarios/")):
+        return "backends"
     return "guests" if "qemu" in marks and path.startswith(("tests/vm/", "tests/e2e/")) else "suite"
 
 
 @functools.cache
 def length_of(group: str, tests: int) -> float:
     """About how many seconds a group of so many tests takes; what begins last should be short."""
-    if group in ("suite", "guests", "networks"):
+    if group in ("suite", "backends", "guests", "networks"):
         return 1000.0 + tests
     return tests / 4 + 20 * (REPOSITORY / group).read_text().count("mark.slow")
 

@@ -12,6 +12,7 @@ import pytest
 from typer import testing
 
 from bench.backends.base import BenchImage
+from bench.backends.host import HostBackend
 from bench.host import fingerprint, noise
 from bench.image import ImageError, build
 from tests.paths import GUESTS, REPOSITORY
@@ -32,18 +33,27 @@ def image_cache() -> Path:
     return Path(os.environ.get("NINETYNINE_CACHE") or REPOSITORY / ".cache" / "ninetynine")
 
 
-@pytest.fixture(scope="session")
-def state(image_cache: Path) -> Path:
-    """Where backends keep what they make of the image: a short path on its file system.
+def state_below(parent: Path, name: str) -> Path:
+    """A directory for what backends make of the image: a short path on its file system.
 
     Libvirt's sockets do not fit below pytest's own.
     """
-    path = image_cache / "test-backends"
+    path = parent / name
     path.mkdir(parents=True, exist_ok=True)
     GUESTS.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         (path / "vm").symlink_to(GUESTS)
     return path
+
+
+@pytest.fixture(scope="session")
+def state(image_cache: Path, bench_image: BenchImage) -> Iterator[Path]:
+    """Where the host's copy of the image is there already, for all tests of a worker: one takes seconds."""
+    path = state_below(image_cache, "test-backends")
+    holder = HostBackend(path)
+    holder.prepare(bench_image)
+    yield path
+    holder.cleanup()
 
 
 @pytest.fixture(scope="session")

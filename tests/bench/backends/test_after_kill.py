@@ -16,6 +16,7 @@ from bench.backends.registry import BACKENDS
 from bench.image import assemble
 from tests.bench.backends.kinds import NAMES
 from tests.bench.backends.traces import left_of, owner_of, traces
+from tests.bench.conftest import state_below
 from tests.runtime.container_rootfs import build_rootfs
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -40,6 +41,12 @@ worker.read_until(b"ready\\n", 30)
 print("ready", flush=True)
 time.sleep(1000)
 """
+
+
+@pytest.fixture(scope="module")
+def state(image_cache: Path) -> Path:
+    """A place of its own, where no other test holds anything."""
+    return state_below(image_cache, "test-kills")
 
 
 @pytest.fixture(scope="module")

@@ -36,9 +36,9 @@ def wire(bench_image):
 
 @pytest.mark.parametrize("name", ARMS)
 def test_a_bridges_instances_are_seen_by_their_own_address_and_others_as_the_host(
-    name, wire, image_cache, bench_image
+    name, wire, state, bench_image
 ):
-    backend = BACKENDS[name](image_cache / "test-ways")
+    backend = BACKENDS[name](state)
     found = backend.probe()
     if isinstance(found, NotAvailable):
         pytest.skip(found.reason)

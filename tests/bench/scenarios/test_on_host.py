@@ -23,8 +23,8 @@ CPUS = tuple(sorted(os.sched_getaffinity(0)))
 
 
 @pytest.fixture(scope="module")
-def host(bench_image, image_cache):
-    backend = HostBackend(image_cache / "test-scenarios")
+def host(bench_image, state):
+    backend = HostBackend(state)
     backend.prepare(bench_image)
     yield backend
     backend.cleanup()
