@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import lzma
 import shutil
 import struct
+import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +19,9 @@ from vm.errors import VmError, VmUnavailableError
 
 META_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 """Debian's and Ubuntu's meta packages that name the current kernel for virtual machines."""
+
+_LISTS = Path("/var/lib/apt/lists")
+"""apt renames new lists into this directory, which so has the time of the last change."""
 
 _SIGNATURE = b"~Module signature appended~"
 
@@ -33,7 +38,7 @@ class Kernel(msgspec.Struct, frozen=True, kw_only=True):
 def fetch_kernel(cache: Path) -> Kernel:
     """Download (once) and unpack the distribution's cloud kernel. VmUnavailableError without apt."""
     try:
-        package = kernel_package()
+        package = _kept_answer(cache / "kernel-package")
     except VmUnavailableError:
         cached_before = sorted(cache.glob("kernel-*/vmlinux"))
         if not cached_before:
@@ -66,6 +71,19 @@ def kernel_in(root: Path, cache: Path) -> Kernel:
     )
 
 
+def _kept_answer(kept: Path) -> str:
+    """Return kernel_package() of apt's present lists; it takes apt a second to read them."""
+    with contextlib.suppress(OSError):
+        if kept.stat().st_mtime_ns > _LISTS.stat().st_mtime_ns:
+            return kept.read_text()
+    package = kernel_package()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=kept.parent, prefix=".kernel-", delete=False) as answer:
+        answer.write(package)
+    Path(answer.name).replace(kept)
+    return package
+
+
 def kernel_package() -> str:
     """Return the name of the newest cloud kernel package that apt knows."""
     for meta in META_PACKAGES:
@@ -89,9 +107,7 @@ def _unpack(package: str, home: Path) -> None:
     home.mkdir()
     run(["apt-get", "download", package], f"download {package}", cwd=home)
     modules_package = package.replace("linux-image-", "linux-modules-")
-    if b"Package:" in run(["apt-cache", "show", "--no-all-versions", package], f"look up {package}") and (
-        modules_package.encode() in run(["apt-cache", "depends", package], f"look up {package}")
-    ):
+    if modules_package.encode() in run(["apt-cache", "depends", package], f"look up {package}"):
         run(["apt-get", "download", modules_package], f"download {modules_package}", cwd=home)
     for archive in home.glob("*.deb"):
         run(["dpkg-deb", "-x", archive, home / "unpacked"], f"unpack {archive.name}")

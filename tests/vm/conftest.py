@@ -16,13 +16,12 @@ from vm.host_abilities import QBOOT
 from vm.libvirt_domains import Domains
 from vm.testing import FakeGuest
 
-INCLUDE = (
-    "apparmor", "busybox-static", "docker-cli", "iproute2", "iputils-ping", "nftables", "procps",
-    "python3-aiohttp", "python3-dnspython", "python3-hypothesis", "python3-isal", "python3-jsonschema",
-    "python3-minimal", "python3-msgspec", "python3-pytest", "python3-rich", "python3-typer",
-    "python3-typing-extensions", "python3-urllib3", "python3-zstandard",
+PACKAGES = (
+    "apparmor", "base-files", "busybox-static", "coreutils", "dash", "findutils", "grep", "hostname",
+    "iproute2", "iputils-ping", "mount", "procps", "python3-aiohttp", "python3-isal", "python3-msgspec",
+    "python3-pytest", "python3-typing-extensions", "python3-urllib3", "python3-zstandard", "util-linux",
 )  # fmt: skip
-"""What guests have: tools, and all that the runtime's tests need inside one. One root is made for all."""
+"""What guests have: tools, and all that the runtime needs inside one. One root is made for all."""
 TOOLS = ("qemu-system-x86_64", "qemu-img", "mke2fs", "mmdebstrap")
 
 
@@ -45,12 +44,16 @@ def short_root():
 
 @pytest.fixture(scope="session")
 def rootfs() -> tuple[Path, str]:
-    """A small Debian, built once per recipe; its directory and a digest of the recipe."""
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(INCLUDE)}", "trixie"]
+    """A few packages of Debian, unpacked but not installed, which takes a sixth of the time.
+
+    It is built once per recipe; its directory and a digest of the recipe.
+    """
+    command = ["mmdebstrap", "--mode=root", "--variant=extract", f"--include={','.join(PACKAGES)}", "trixie"]
     key = hashlib.sha256(repr(command).encode()).hexdigest()[:12]
 
     def build(path: Path) -> None:
         subprocess.run([*command, str(path)], check=True, capture_output=True)
+        subprocess.run(["chroot", path, "python3", "-m", "compileall", "-q", "/usr/lib"], check=True)
 
     return cached(CACHE / f"rootfs-{key}", build), key
 

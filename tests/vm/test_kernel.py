@@ -1,5 +1,6 @@
 import gzip
 import lzma
+import os
 import struct
 
 import pytest
@@ -68,6 +69,22 @@ def test_without_apt_a_kernel_fetched_before_is_taken(monkeypatch, tmp_path):
     (tmp_path / "kernel-linux-image-6.12").mkdir()
     (tmp_path / "kernel-linux-image-6.12/vmlinux").touch()
     assert fetch_kernel(tmp_path).version == "6.12"
+
+
+def test_apt_is_asked_again_only_when_its_lists_have_changed(monkeypatch, tmp_path):
+    lists, asked = tmp_path / "lists", []
+    lists.mkdir()
+    for name in ("6.12", "6.13", "6.14"):
+        (tmp_path / f"kernel-linux-image-{name}").mkdir()
+    monkeypatch.setattr("vm.kernel._LISTS", lists)
+    monkeypatch.setattr(
+        "vm.kernel.kernel_package", lambda: asked.append(1) or f"linux-image-6.1{1 + len(asked)}"
+    )
+    assert [fetch_kernel(tmp_path).version for _ in range(2)] == ["6.12", "6.12"]
+    os.utime(lists, (2e9, 2e9))
+    assert fetch_kernel(tmp_path).version == "6.13"
+    lists.rmdir()
+    assert fetch_kernel(tmp_path).version == "6.14"
 
 
 def test_a_roots_own_kernel_is_taken(tmp_path):
