@@ -17,6 +17,8 @@ ARGUMENTS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 ALL_DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.dataset.state === 'drawn')"
+INKS = {"light": "rgb(29, 35, 41)", "dark": "rgb(232, 235, 238)"}
+PAPERS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}
 
 pytestmark = [
     pytest.mark.browser,
@@ -66,6 +68,11 @@ class Reader:
             self.tab.wait_for_timeout(100)
         pytest.fail(f"never came true: {condition}")
 
+    def wait_for_ink(self, scheme: str) -> None:
+        """Until the scale of every chart has that scheme's colour."""
+        ink = "getComputedStyle(chart.querySelector('.xtick text')).fill"
+        self.wait_for(f"[...document.querySelectorAll('.chart')].every(chart => {ink} === '{INKS[scheme]}')")
+
     def overflow(self) -> int:
         """Pixels by which the document is wider than the window."""
         return int(self.tab.evaluate("document.documentElement.scrollWidth - innerWidth"))
@@ -83,73 +90,62 @@ def closing() -> Iterator[list[Reader]]:
         reader.tab.context.close()
 
 
-@pytest.mark.parametrize(
-    ("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
-)
-def test_a_reader_sees_every_chart_and_asks_nobody(
-    browser: sync_api.Browser, page: Path, tmp_path: Path, closing: list[Reader], width: int, scheme: str
-) -> None:
-    reader = Reader(browser, page, width, scheme)
-    closing.append(reader)
+@pytest.fixture(scope="module")
+def at_a_desk(browser: sync_api.Browser, page: Path) -> Reader:
+    """Who read the whole page, for tests that change nothing which another one looks at: it takes 5 s."""
+    reader = Reader(browser, page, 1280)
     reader.read_all()
-    reader.looked_at(tmp_path / f"{width}-{scheme}.png")
+    return reader
 
+
+@pytest.fixture(scope="module")
+def on_a_phone(browser: sync_api.Browser, page: Path) -> Reader:
+    reader = Reader(browser, page, 360, "dark")
+    reader.read_all()
+    return reader
+
+
+@pytest.mark.parametrize(
+    ("where", "first", "then"), [("at_a_desk", "light", "dark"), ("on_a_phone", "dark", "light")]
+)
+def test_a_reader_sees_every_chart_in_both_schemes_and_asks_nobody(
+    request: pytest.FixtureRequest, tmp_path: Path, where: str, first: str, then: str
+) -> None:
+    reader: Reader = request.getfixturevalue(where)
+    for scheme in (first, then):
+        reader.tab.emulate_media(color_scheme=scheme)
+        reader.wait_for_ink(scheme)
+        reader.looked_at(tmp_path / f"{where}-{scheme}.png")
+
+        assert reader.tab.evaluate("getComputedStyle(document.body).backgroundColor") == PAPERS[scheme]
+        assert reader.overflow() <= 0
     assert reader.complaints == []
     assert [url for url in reader.requests if not url.startswith(("data:", "blob:"))] == [reader.address]
-    assert reader.overflow() <= 0
 
 
-def test_everything_that_opens_opens_and_fits_a_phone(
-    browser: sync_api.Browser, page: Path, closing: list[Reader]
-) -> None:
-    reader = Reader(browser, page, 360)
-    closing.append(reader)
-    summaries = reader.tab.locator("summary")
+def test_everything_that_opens_opens_and_fits_a_phone(on_a_phone: Reader) -> None:
+    summaries = on_a_phone.tab.locator("summary")
     for place in range(summaries.count()):
-        summaries.nth(place).press("Enter")  # a click misses where a chart drawn late moves the page
+        summaries.nth(place).press("Enter")
 
-    assert reader.tab.locator("details[open]").count() == summaries.count() > 10
-    assert reader.overflow() <= 0
-    assert reader.complaints == []
-
-
-def test_another_metric_is_drawn_when_chosen(
-    browser: sync_api.Browser, page: Path, closing: list[Reader]
-) -> None:
-    reader = Reader(browser, page, 1280)
-    closing.append(reader)
-    reader.tab.locator("#order-chart").scroll_into_view_if_needed()
-    reader.tab.wait_for_selector("#order-chart[data-state=drawn]")
-    before = reader.tab.locator("#order-chart").inner_html()
-    reader.tab.locator("#order-metric").select_option(label="cpu.integer")
-    reader.tab.wait_for_selector("#order-chart[data-state=drawn]")
-
-    assert reader.tab.locator("#order-chart").inner_html() != before
-    assert "events/s" in (reader.tab.locator("#order-chart .ytitle").text_content() or "")
+    assert on_a_phone.tab.locator("details[open]").count() == summaries.count() > 10
+    assert on_a_phone.overflow() <= 0
+    assert on_a_phone.complaints == []
 
 
-def test_the_colours_follow_the_reader_into_the_dark(
-    browser: sync_api.Browser, page: Path, closing: list[Reader]
-) -> None:
-    reader = Reader(browser, page, 1280)
-    closing.append(reader)
-    reader.read_all()
-    ink = "getComputedStyle(document.querySelector('#ratios .chart .xtick text')).fill"
-    light = reader.tab.evaluate(ink)
-    reader.tab.emulate_media(color_scheme="dark")
-    reader.wait_for(f"{ink} !== '{light}'")
+def test_another_metric_is_drawn_when_chosen(at_a_desk: Reader) -> None:
+    chart = at_a_desk.tab.locator("#order-chart")
+    before = chart.inner_html()
+    at_a_desk.tab.locator("#order-metric").select_option(label="cpu.integer")
+    at_a_desk.wait_for("document.querySelector('#order-chart .ytitle')?.textContent.includes('events/s')")
 
-    assert reader.tab.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 28)"
-    assert reader.complaints == []
+    assert chart.inner_html() != before
+    assert at_a_desk.complaints == []
 
 
-def test_the_raw_data_can_be_taken_away(
-    browser: sync_api.Browser, page: Path, run_dir: Path, tmp_path: Path, closing: list[Reader]
-) -> None:
-    reader = Reader(browser, page, 1280)
-    closing.append(reader)
-    with reader.tab.expect_download() as waiting:
-        reader.tab.get_by_role("link", name=store.SAMPLES).click()
+def test_the_raw_data_can_be_taken_away(at_a_desk: Reader, run_dir: Path, tmp_path: Path) -> None:
+    with at_a_desk.tab.expect_download() as waiting:
+        at_a_desk.tab.get_by_role("link", name=store.SAMPLES).click()
     waiting.value.save_as(tmp_path / "taken.parquet")
 
     assert waiting.value.suggested_filename.endswith(f"-{store.SAMPLES}")
@@ -175,9 +171,8 @@ def test_paper_gets_every_chart_in_light_colours(
     closing.append(reader)
     reader.tab.evaluate("dispatchEvent(new Event('beforeprint'))")
     reader.wait_for(ALL_DRAWN)
-    ink = "getComputedStyle(document.querySelector('#ratios .chart .xtick text')).fill"
+    reader.wait_for_ink("light")
 
-    assert reader.tab.evaluate(ink) == "rgb(29, 35, 41)"
     assert len(reader.tab.pdf(path=str(tmp_path / "page.pdf"))) > 100_000
     assert reader.complaints == []
 
