@@ -1,6 +1,5 @@
 """The verbs on fakes: what they print, what they leave, and their exit statuses."""
 
-import contextlib
 import json
 import os
 import re
@@ -20,7 +19,6 @@ from bench.cli import app, concluding, tables, verbs
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
-from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -330,46 +328,40 @@ def test_every_verb_has_help_with_an_example(verb):
     assert f"Example: ninetynine {verb}" in result.stdout
 
 
-def process(tmp_path: Path, *arguments: object, slice_s: float = 0.05) -> subprocess.Popen[str]:
-    environment = os.environ | {
-        "NINETYNINE_CACHE": str(tmp_path / "cache"),
-        "NINETYNINE_FAKE_SLICE_S": str(slice_s),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "bench.testing", *map(str, arguments)],
-        cwd=REPOSITORY,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Struck(list):
+    """Events of backends; at the n-th slice this process is sent a signal."""
+
+    def __init__(self, number: int, after: int) -> None:
+        self.number, self.left = number, after
+
+    def append(self, event):
+        super().append(event)
+        if event[0] == "run":
+            self.left -= 1
+            if not self.left:
+                os.kill(os.getpid(), self.number)
 
 
-def wait_for_steps(directory: Path, count: int) -> None:
-    def steps() -> int:
-        with contextlib.suppress(store.StoreError):
-            return len(journal.read(directory / journal.NAME).done)
-        return 0
+def struck(number: int, after: int, run: Path):
+    """Begin a smoke run that is sent a signal at a slice; afterwards fakes are at hand that send none."""
+    use(Dependencies.fake(fake_backends(Struck(number, after)), fake_scenarios(), fake_image()))
+    try:
+        return invoke("run", "--profile", "smoke", "--seed", 1, "--out", run)
+    finally:
+        use(Dependencies.fake(fake_backends(), fake_scenarios(), fake_image()))
 
-    eventually(lambda: steps() >= count)
 
-
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_keeps_what_was_measured_and_resume_goes_on(tmp_path, number):
+def test_a_signal_keeps_what_was_measured_and_resume_goes_on(events, tmp_path, number):
     run = tmp_path / "run"
-    child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
-    wait_for_steps(run, 5)
-    child.send_signal(number)
-    stdout, _ = child.communicate(timeout=120)
-    assert child.returncode == 130
-    assert f"ninetynine run --resume {run}" in stdout
+    cut = struck(number, 6, run)
+    assert cut.exit_code == 130
+    assert f"ninetynine run --resume {run}" in cut.stdout
     before = store.load(run)
     assert before.run.status == "interrupted"
     assert 5 <= len(before.samples) < len(before.run.plan.steps)
-    again = process(tmp_path, "run", "--resume", run, slice_s=0)
-    _, complaint = again.communicate(timeout=120)
-    assert again.returncode == 0, complaint
+    again = invoke("run", "--resume", run)
+    assert again.exit_code == 0, again.stderr
     after = store.load(run)
     assert after.run.plan == before.run.plan
     assert sorted(after.samples["order"][after.samples["valid"]]) == [
@@ -390,20 +382,20 @@ def test_ctrl_c_while_the_libraries_load_ends_it_like_later(tmp_path):
     assert (done.returncode, done.stderr) == (130, "ninetynine: error: interrupted\n")
 
 
-@pytest.mark.slow
-def test_kill_9_loses_no_finished_sample(tmp_path):
+def test_kill_9_loses_no_finished_sample(events, tmp_path):
     run = tmp_path / "run"
-    child = process(tmp_path, "run", "--profile", "smoke", "--seed", 1, "--out", run)
-    wait_for_steps(run, 7)
-    child.kill()
-    child.communicate(timeout=120)
+    child = os.fork()
+    if not child:
+        try:
+            struck(signal.SIGKILL, 8, run)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
     loaded = store.load(run)
     assert loaded.run.status == "running"
     assert list(loaded.samples["order"]) == list(range(len(loaded.samples)))
     assert len(loaded.samples) >= 7
-    again = process(tmp_path, "run", "--resume", run, slice_s=0)
-    assert again.communicate(timeout=120) is not None
-    assert again.returncode == 0
+    assert invoke("run", "--resume", run).exit_code == 0
     assert store.load(run).samples["valid"].sum() == len(loaded.run.plan.steps)
 
 
@@ -415,13 +407,14 @@ def test_a_complete_run_is_not_resumed(finished):
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
-@pytest.mark.parametrize("kib", [3000, 4000])
+@pytest.mark.parametrize("kib", [500, 700])  # before the first look, and after some
 def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, tmp_path, kib):
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "nn-test", disk], check=True)
     try:
-        full = invoke("run", "--profile", "quick", "--seed", 1, "--out", disk / "run")
+        words = ("--backends", "runtime", "--families", "cpu", "--seed", 1)
+        full = invoke("run", *words, "--out", disk / "run")
         assert full.exit_code == 1
         assert re.search(r"No space left on device.*`ninetynine run --resume", full.stderr)
         assert events[-1][0] == "cleanup"

@@ -20,9 +20,13 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """As a reader's: benchmarks of an example would measure nothing if they saw this test run's workers."""
+    """As a reader's: benchmarks of an example would measure nothing if they saw this test run's workers.
+
+    Of pytest's plugins the reader has the one that the example is about.
+    """
     scripts = Path(sys.executable).parent
     own = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    own |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_benchmark.plugin"}
     return {**own, "PATH": f"{scripts}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)}
 
 
