@@ -235,7 +235,8 @@ class FakeScenario:
             raise ScenarioError(f"{self.name}: {error}") from error
         if self.kind == "instance":
             backend.start(self.spec).stop()
-        time.sleep(self._takes_s)
+        if self._takes_s:
+            time.sleep(self._takes_s)
         rng = random.Random(
             f"{self.name}/{backend.name}/{context.session}/{context.block}/{len(backend.events)}"
         )

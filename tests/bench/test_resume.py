@@ -144,12 +144,22 @@ def check(bench: Bench, outcome: measure.RunOutcome, decide) -> None:
     assert not any(backend.live for backend in bench.backends.values())
 
 
+SOME = (
+    "startup.first_instruction",
+    "cpu.integer",
+    "cpu.syscall",
+    "network.throughput.nat",
+    "disk.randread.volume",
+)
+"""Starts, slices in one instance and in instances of their own, and what decides nothing."""
+
+
 def scenarios():
-    return [one for one in fake_scenarios() if one.name != "startup.first_byte"]
+    return [one for one in fake_scenarios() if one.name in SOME]
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None, phases=GENERATE)
+@settings(max_examples=8, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
 def test_interrupted_at_random_moments_and_resumed(tmp_path_factory, seed):
     trouble = Trouble(random.Random(seed))
@@ -159,7 +169,7 @@ def test_interrupted_at_random_moments_and_resumed(tmp_path_factory, seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=4, deadline=None, phases=GENERATE)
+@settings(max_examples=3, deadline=None, phases=GENERATE)
 @given(st.integers(0, 2**32))
 def test_interruptions_leave_no_mark_on_verdicts(tmp_path_factory, seed):
     """By the real judge: verdicts are those of the same samples in a run that was never cut."""
