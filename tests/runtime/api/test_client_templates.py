@@ -9,7 +9,7 @@ import pytest
 
 from tests.runtime.clients import Client
 
-pytestmark = [pytest.mark.root, pytest.mark.own_daemon]
+pytestmark = pytest.mark.root
 
 
 def test_what_a_container_has_not_is_shown_as_nothing(client: Client, tmp_path: Path):
@@ -42,8 +42,9 @@ def test_events_refuse_a_template_before_anything_happens(client: Client, templa
 
 def test_events_have_all_fields(client: Client):
     form = "{{.Type}} {{.Action}} {{.Status}}|{{.ID}}|{{.From}} {{.Actor.Attributes.none}} {{.Scope}}"
-    client("volume", "create", "data")
-    past = ("--since", "1h", "--until", str(time.time()), "--filter", "volume=data")
+    volume = f"{client.name}-{time.time_ns()}"
+    client("volume", "create", volume)
+    past = ("--since", "1h", "--until", str(time.time()), "--filter", f"volume={volume}")
     assert client("events", *past, "--format", form) == "volume create || <no value> local\n"
 
 

@@ -18,7 +18,6 @@ from tests.runtime.daemon_process import Daemon, running_daemon
 
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.own_daemon,
     pytest.mark.skipif(shutil.which("docker") is None, reason="needs docker-cli"),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -63,6 +64,14 @@ class Local:
         self.owners |= set(self.pids("runtime."))
         return process
 
+    @contextlib.contextmanager
+    def daemon_kept(self) -> Iterator[None]:
+        """Keep a daemon by a command that goes on, for all commands meanwhile: each would start one."""
+        process = self.start("run", "--rm", "--network", "none", "busybox", *READY)
+        yield
+        process.terminate()
+        assert process.wait(60) == 5
+
     def pids(self, module: str) -> list[int]:
         """Its processes that run a module."""
         return [pid for pid, command in _commands(self.root) if f"-m {module}" in command]
@@ -96,17 +105,15 @@ def local(images: Path) -> Iterator[Local]:
         shutil.rmtree(base, ignore_errors=True)
 
 
-@pytest.mark.parametrize(
-    ("words", "status"),
-    [
-        (("sh", "-c", "exit 7"), 7),
-        (("/nope",), 127),
-        (("/etc/passwd",), 126),
-        (("sh", "-c", "kill -9 $$; exit 3"), 3),
-    ],
-)
-def test_exit_status_is_docker_s(local: Local, words: tuple[str, ...], status: int):
-    assert local(*QUIET, *words).returncode == status
+def test_exit_status_is_docker_s(local: Local):
+    with local.daemon_kept():
+        for words, status in (
+            (("/nope",), 127),
+            (("/etc/passwd",), 126),
+            (("sh", "-c", "kill -9 $$; exit 3"), 3),
+        ):
+            assert local(*QUIET, *words).returncode == status
+    assert local(*QUIET, "sh", "-c", "exit 7").returncode == 7
 
 
 def test_input_and_both_outputs(local: Local):
@@ -128,36 +135,37 @@ def test_containers_volumes_and_images_stay_for_the_next_command(local: Local):
     assert local.says("ps", "-a", "--format", "{{.Names}} {{.State}}") == "box created\n"
     assert local.says("start", "-a", "box") == "out\n"
     assert local.says("start", "-a", "box") == "out\n"
-    assert local.says("logs", "box") == "out\nout\n"
-    assert local.says(*QUIET[:-1], "-v", "data:/data", "busybox", "cat", "/data/f") == "kept\nkept\n"
-    local.says("commit", "box", "made:1")
-    assert local.says("images", "--format", "{{.Repository}}:{{.Tag}}").split() == [
-        "made:1",
-        "busybox:latest",
-    ]
-    assert local.says("verify", "made:1") == "unchanged: made:1\n"
-    local.says("rm", "box")
-    local.says("rmi", "made:1")
+    with local.daemon_kept():
+        assert local.says("logs", "box") == "out\nout\n"
+        assert local.says(*QUIET[:-1], "-v", "data:/data", "busybox", "cat", "/data/f") == "kept\nkept\n"
+        local.says("commit", "box", "made:1")
+    with local.daemon_kept():
+        names = local.says("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+        assert names == ["made:1", "busybox:latest"]
+        assert local.says("verify", "made:1") == "unchanged: made:1\n"
+        local.says("rm", "box")
+        local.says("rmi", "made:1")
     assert local.says("ps", "-aq") == ""
 
 
 def test_images_come_from_directories_tars_and_archives(local: Local):
     rootfs = build_rootfs(local.base / "rootfs")
-    local.says("import", rootfs, "of-directory")
-    tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], check=True, capture_output=True).stdout
-    piped = subprocess.run(
-        local.line("import", "-", "of-tar"),
-        input=tar,
-        env=local.environment,
-        capture_output=True,
-        timeout=120,
-    )
-    assert piped.returncode == 0, piped.stderr
-    local.says("save", "-o", local.base / "saved.tar", "of-tar")
-    local.says("rmi", "of-tar")
-    local.says("load", "-i", local.base / "saved.tar")
-    for name in ("of-directory", "of-tar"):
-        assert local.says(*QUIET[:-1], name, "/bin/echo", "yes") == "yes\n"
+    with local.daemon_kept():
+        local.says("import", rootfs, "of-directory")
+        tar = subprocess.run(["tar", "-C", rootfs, "-c", "."], check=True, capture_output=True).stdout
+        piped = subprocess.run(
+            local.line("import", "-", "of-tar"),
+            input=tar,
+            env=local.environment,
+            capture_output=True,
+            timeout=120,
+        )
+        assert piped.returncode == 0, piped.stderr
+        local.says("save", "-o", local.base / "saved.tar", "of-tar")
+        local.says("rmi", "of-tar")
+        local.says("load", "-i", local.base / "saved.tar")
+        for name in ("of-directory", "of-tar"):
+            assert local.says(*QUIET[:-1], name, "/bin/echo", "yes") == "yes\n"
 
 
 @pytest.mark.parametrize(
@@ -229,7 +237,6 @@ def test_nothing_outlives_a_killed_command(local: Local, killed: tuple[str, ...]
     assert not settled(local.root, local.owners)
     expected = "exited 137" if killed else "exited 5"
     assert local.says("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box") == f"{expected}\n"
-    local.says("rm", "box")
 
 
 def test_who_ignores_its_stop_signal_is_killed_after_its_grace(local: Local):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.runtime.clients import Client
-from tests.runtime.daemon_process import running_daemon
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
     pytest.mark.root,
@@ -148,14 +147,11 @@ TIMES = 4
 
 
 @pytest.fixture(scope="module")
-def clients(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Client]]:
+def clients(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> tuple[Client, Client]:
     """Docker's client and nn, at a daemon with something to show."""
-    with running_daemon() as daemon:
-        docker, nn = Client("docker", daemon), Client("nn", daemon)
-        fill(nn, tmp_path_factory.mktemp("shown"))
-        yield docker, nn
-        for name in nn("ps", "-aq").split():
-            nn("rm", "-fv", name)
+    docker, nn = Client("docker", daemon), Client("nn", daemon)
+    fill(nn, tmp_path_factory.mktemp("shown"))
+    return docker, nn
 
 
 def fill(nn: Client, here: Path) -> None:

@@ -22,12 +22,6 @@ IMAGE = "busybox"
 QUIET = ("run", "--rm", "--network", "none")
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
-    with running_daemon() as made:
-        yield made
-
-
 class Nn:
     """The client at one daemon."""
 
@@ -55,8 +49,7 @@ class Nn:
 def nn(daemon: Daemon, tmp_path: Path) -> Iterator[Nn]:
     made = Nn(daemon.host, tmp_path)
     yield made
-    for name in made("ps", "-aq", "--no-trunc").split():
-        made("rm", "-fv", name)
+    daemon.remove_containers()
 
 
 # ---- run -------------------------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from runtime.cli.start import index
 from tests.runtime.clients import Client
-from tests.runtime.daemon_process import running_daemon
+from tests.runtime.daemon_process import Daemon
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
@@ -81,7 +82,7 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("image prune -f", "(?s).*Total reclaimed space: .*\n"),
     ("builder prune -f", "(?s).*Total.*\n"),
     ("system df --format {{.Type}}", "Images\nContainers\nLocal Volumes\nBuild Cache\n"),
-    ("system events --since 1h --until 0s --filter event=restart --format {{.Action}}", "restart\n"),
+    ("system events --since {began} --until 0s --filter event=restart --format {{.Action}}", "restart\n"),
     ("system prune -f", "(?s).*Total reclaimed space: .*\n"),
     ("completion bash", "(?s).*complete -F _nn nn\n"),
 )
@@ -95,21 +96,28 @@ ELSEWHERE = {
 
 
 @pytest.fixture(scope="module")
-def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, dict[str, str]]]:
-    """`nn` at a daemon of its own, a registry that it serves, and what the table's names stand for."""
+def places(
+    daemon: Daemon, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Client, dict[str, str]]]:
+    """`nn`, a registry that it serves, and what the table's names stand for."""
     here = tmp_path_factory.mktemp("verbs")
     (here / "file").write_text("content")
     (here / "context").mkdir()
     (here / "context/Dockerfile").write_text("FROM busybox\nCMD true\n")
-    with running_daemon() as daemon:
-        nn = Client("nn", daemon)
-        line = ("serve", "registry", "--root", here / "registry", "--listen", "127.0.0.1:0")
-        with nn.start(*line, stderr=subprocess.DEVNULL) as registry:
-            assert registry.stdout is not None
-            address = registry.stdout.readline().decode().split()[-1].removeprefix("http://")
-            names = {"tmp": str(here), "file": str(here / "file"), "registry": address, "host": daemon.host}
-            yield nn, names
-            registry.terminate()
+    nn = Client("nn", daemon)
+    line = ("serve", "registry", "--root", here / "registry", "--listen", "127.0.0.1:0")
+    with nn.start(*line, stderr=subprocess.DEVNULL) as registry:
+        assert registry.stdout is not None
+        address = registry.stdout.readline().decode().split()[-1].removeprefix("http://")
+        names = {
+            "began": f"{time.time():.6f}",
+            "tmp": str(here),
+            "file": str(here / "file"),
+            "registry": address,
+            "host": daemon.host,
+        }
+        yield nn, names
+        registry.terminate()
 
 
 def filled(text: str, names: dict[str, str], *, escape: bool = False) -> str:
