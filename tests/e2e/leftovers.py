@@ -73,7 +73,7 @@ class Room:
         seen = self.census()
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return seen, *child.communicate(timeout=0.5)
+                return seen, *child.communicate(timeout=2.0)
             seen |= self.census()
 
     def _ours(self, pid: int | None) -> bool:

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from vm import GuestError, GuestTimeoutError, VmConfig, VmNetwork
+from vm import GuestError, GuestTimeoutError, VmConfig
 from vm.network import point_to_point
 
 pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.timeout(900)]
@@ -68,8 +67,9 @@ def test_environment_and_directory(vm):
     assert vm.exec(["env"], env={"PATH": "/bin", "A": "ä"}).stdout.decode() == "PATH=/bin\nA=ä\n"
 
 
-def test_fifty_megabytes_come_out_whole(vm):
-    assert vm.exec(["head", "-c", "50000000", "/dev/zero"]).stdout == bytes(50_000_000)
+def test_eight_megabytes_come_out_whole(vm):
+    """Thirty times what the host grants at once."""
+    assert vm.exec(["head", "-c", "8000000", "/dev/zero"]).stdout == bytes(8_000_000)
 
 
 def test_five_megabytes_go_in_and_out_again(vm):
@@ -204,10 +204,10 @@ def test_vcpus_are_pinned_and_so_is_the_rest(vm):
 def test_memory_and_disk_are_counted_on_the_host(vm):
     assert 20 << 20 < vm.pss_bytes() < 2 << 30
     before = vm.overlay_bytes()
-    sh(vm, "head -c 30000000 /dev/urandom > /tmp/big; sync")
-    assert vm.overlay_bytes() - before >= 30_000_000
+    sh(vm, "head -c 10000000 /dev/urandom > /tmp/big; sync")
+    assert vm.overlay_bytes() - before >= 10_000_000
     grown = vm.overlay_bytes()
-    sh(vm, "head -c 20000000 /dev/urandom > /volume/big; sync")
+    sh(vm, "head -c 10000000 /dev/urandom > /volume/big; sync")
     assert vm.overlay_bytes() - grown < 5_000_000
 
 
@@ -230,18 +230,3 @@ def cpu_ticks(pid: int) -> int:
 
 def test_the_base_is_never_written(vm, image):
     assert image.base.stat().st_mtime < Path(f"/proc/{vm.pid}").stat().st_mtime
-
-
-@pytest.mark.slow
-@pytest.mark.network
-def test_a_guest_joins_a_given_bridge(harness, image):
-    bridge = f"nvb{os.getpid() % 100000}"
-    subprocess.run(["ip", "link", "add", bridge, "type", "bridge"], check=True)
-    try:
-        subprocess.run(["ip", "addr", "add", "10.211.250.1/24", "dev", bridge], check=True)
-        subprocess.run(["ip", "link", "set", bridge, "up"], check=True)
-        network = VmNetwork(address="10.211.250.5/24", gateway="10.211.250.1", bridge=bridge)
-        with harness.start(VmConfig(image=image, network=network)) as vm:
-            assert b"1 received" in vm.exec(["ping", "-c1", "-W5", "10.211.250.1"]).stdout
-    finally:
-        subprocess.run(["ip", "link", "del", bridge], check=True)

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import eventually
-from vm import Harness, VmConfig, VmError
+from vm import Harness, VmConfig, VmError, VmNetwork
 from vm.leftovers import qemu_processes, sweep_root
 from vm.network import point_to_point
 
-pytestmark = [pytest.mark.qemu, pytest.mark.root, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.qemu,
+    pytest.mark.root,
+    pytest.mark.network,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
+BRIDGE_ADDRESS = "10.211.250.1"
 VARIANTS = [("tuned", "q35"), ("tuned", "microvm"), ("untuned", "q35"), ("untuned", "microvm")]
 
 
@@ -40,8 +47,24 @@ def test_every_variant_runs_a_program_from_its_first_moment_and_powers_off(harne
         assert not vm.files.overlay.exists()
 
 
+@pytest.fixture
+def undisturbed():
+    """Other children are neither reaped nor killed, and there are no more threads than before."""
+    ended, running, before = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "600"]), threads()
+    yield
+    assert threads() <= before
+    assert running.poll() is None
+    assert os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT).si_pid == ended.pid
+    running.kill()
+    running.wait()
+    ended.wait()
+
+
+@pytest.mark.usefixtures("undisturbed")
 def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(harness, image, tmp_path):
+    before = threads()
     vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
+    assert threads() <= before
     vm.exec(["/bin/sh", "-c", "echo kept > /root/a; echo kept > /volume/b; echo kept > /dev/shm/c"])
     saved = vm.save(tmp_path / "saved")
     seen = set()
@@ -54,6 +77,7 @@ def test_saved_state_comes_back_twice_with_its_disks_its_programs_and_our_time(h
             assert before - 1 < float(vm.exec(["date", "+%s.%N"]).stdout) < time.time() + 1
             seen.add(vm.exec(["cat", "/proc/sys/kernel/random/uuid"]).stdout)
             assert b"1 received" in vm.exec(["ping", "-c1", "-W5", vm.config.network.gateway]).stdout
+        assert traces(vm.name, vm.files.overlay.parent) == []
     assert len(seen) == 2
 
 
@@ -80,35 +104,36 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_after_that_the_harness_starts_and_stops_a_guest_and_nothing_else(harness, image):
-    """No thread for a running VM; nothing left of a stopped one; other children neither reaped nor killed."""
-    ended, running, before = subprocess.Popen(["true"]), subprocess.Popen(["sleep", "600"]), threads()
-    vm = harness.start(VmConfig(image=image, network=point_to_point(), data_disk_mib=16))
-    assert threads() <= before
-    assert vm.exec(["true"]).exit_code == 0
-    vm.stop()
-    assert traces(vm.name, vm.files.overlay.parent) == []
-    assert running.poll() is None
-    assert os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT).si_pid == ended.pid
-    running.kill()
-    running.wait()
-    ended.wait()
-
-
 def threads():
     return {task.name for task in Path("/proc/self/task").iterdir()}
 
 
-def test_two_harnesses_on_one_root_live_side_by_side(image):
+@pytest.fixture
+def bridge():
+    """A bridge of the host, and its address."""
+    name = f"nvb{os.getpid() % 100000}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", f"{BRIDGE_ADDRESS}/24", "dev", name], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "del", name], check=True)
+
+
+def test_two_harnesses_on_one_root_live_side_by_side_and_meet_on_a_bridge(image, bridge):
+    on_it = [VmNetwork(address=f"10.211.250.{n}/24", gateway=BRIDGE_ADDRESS, bridge=bridge) for n in (5, 6)]
     with (
         tempfile.TemporaryDirectory(prefix="nv") as root,
         Harness(Path(root), image.base.parent, "tcg") as first,
     ):
-        one = first.start(VmConfig(image=image))
+        one = first.start(VmConfig(image=image, network=on_it[0]))
         with Harness(Path(root), image.base.parent, "tcg") as second:
-            two = second.start(VmConfig(image=image))
+            two = second.start(VmConfig(image=image, network=on_it[1]))
             assert second.sweep() == []
-            assert one.exec(["true"]).exit_code == two.exec(["true"]).exit_code == 0
+            for address in (BRIDGE_ADDRESS, "10.211.250.6"):
+                assert b"1 received" in one.exec(["ping", "-c1", "-W5", address]).stdout
+            assert two.exec(["true"]).exit_code == 0
         assert one.exec(["true"]).exit_code == 0
 
 
