@@ -39,13 +39,12 @@ def docker(api: DockerApi, *words: str, stdin: bytes = b"") -> str:
 
 
 @pytest.fixture(scope="module")
-def both(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+def both(daemon: Daemon, rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """Both daemons, each with busybox."""
     peer = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
     try:
         ours, theirs = DockerApi(daemon.socket), peer.api
-        root = daemon.root.parent / "rootfs"
-        packed = subprocess.run(["tar", "-C", root, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+        packed = subprocess.run(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
         docker(theirs, "import", "-", "busybox", stdin=packed)
         yield {"ours": ours, "theirs": theirs}
     finally:

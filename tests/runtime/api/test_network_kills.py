@@ -111,7 +111,7 @@ def test_what_is_shown_of_networks_is_what_there_is() -> None:
         for worker in workers:
             worker.start()
         for _ in range(KILLS):
-            time.sleep(1)
+            time.sleep(0.5)
             daemon.terminate(signal.SIGKILL)
             daemon.start()
         time.sleep(1)

@@ -27,11 +27,17 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def own() -> Iterator[Daemon]:
-    """A daemon of this test alone."""
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Daemon]:
     with running_daemon(checked=False) as daemon:
         yield daemon
+
+
+@pytest.fixture
+def own(mortal: Daemon) -> Iterator[Daemon]:
+    """A daemon of this file alone, that a test may kill if it starts it again."""
+    yield mortal
+    mortal.remove_containers()
 
 
 def nnd(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -147,7 +153,7 @@ def test_systemd_is_notified_and_a_process_id_is_written(tmp_path: Path):
         os.environ["NOTIFY_SOCKET"] = str(base / "notify")
         daemon = Daemon(base, "--pidfile", str(base / "pid"), checked=False)
         try:
-            add_busybox(daemon.root, base / "rootfs")
+            add_busybox(daemon.root)
             daemon.start()
             assert systemd.recv(100) == b"READY=1"
             assert (base / "pid").read_text() == f"{daemon.pid}\n"

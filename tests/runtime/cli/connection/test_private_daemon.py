@@ -87,7 +87,7 @@ class Local:
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A daemon's directory with the image, made once."""
     base = tmp_path_factory.mktemp("images")
-    add_busybox(base / "root", base / "rootfs")
+    add_busybox(base / "root")
     return base / "root"
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
+import itertools
+import os
+import shutil
+import traceback
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime.image.store.image_store import ImageStore
-from tests.paths import REPOSITORY
 from tests.runtime.tars import directory, entry, tar
 
 pytestmark = pytest.mark.root
@@ -20,33 +22,43 @@ CALLS = (
     "os.fsync", "os.setxattr", "os.mkdir", "os.chown", "os.utime", "os.open", "pathlib.Path.replace",
     "pathlib.Path.rename", "pathlib.Path.unlink", "shutil.rmtree",
 )  # fmt: skip
-
-SCRIPT = """
-import io, os, pathlib, shutil, sys
-from tests.runtime.tars import directory, entry, tar
-from runtime.image.store.image_store import ImageStore
-module, _, name = sys.argv[1].rpartition(".")
-owner = {"os": os, "shutil": shutil, "pathlib.Path": pathlib.Path}[module]
-real, left = getattr(owner, name), [int(sys.argv[2])]
-def dying(*args, **kwargs):
-    left[0] -= 1
-    if left[0] < 0:
-        os._exit(9)
-    return real(*args, **kwargs)
-setattr(owner, name, dying)
-store = ImageStore(pathlib.Path(sys.argv[3]))
-layers = [tar(directory("d"), entry("d/a", data=b"1" * 3000)),
-          tar(entry("d/.wh.a"), entry("new", data=b"2", pax_headers={"SCHILY.xattr.user.x": "y"}))]
-store.create("new", [io.BytesIO(layer) for layer in layers])
-store.remove("old")
-"""
+DEAD = 9
 
 
 def dies(call: str, after: int, root: Path) -> bool:
-    line = [sys.executable, "-c", SCRIPT, call, str(after), str(root)]
-    done = subprocess.run(line, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 9), done.stderr
-    return done.returncode == 9
+    """Fill a store in a process that ends at one of these calls; whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        try:
+            die_at(call, after)
+            fill(root)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, DEAD)
+    return status == DEAD
+
+
+def die_at(call: str, after: int) -> None:
+    module, _, name = call.rpartition(".")
+    owner = {"os": os, "shutil": shutil, "pathlib.Path": Path}[module]
+    real, left = getattr(owner, name), itertools.count(after, -1)
+
+    def dying(*args: Any, **kwargs: Any) -> Any:
+        if next(left) <= 0:
+            os._exit(DEAD)
+        return real(*args, **kwargs)
+
+    setattr(owner, name, dying)
+
+
+def fill(root: Path) -> None:
+    store = ImageStore(root)
+    second = tar(entry("d/.wh.a"), entry("new", data=b"2", pax_headers={"SCHILY.xattr.user.x": "y"}))
+    store.create("new", [io.BytesIO(layer) for layer in (BASE, second)])
+    store.remove("old")
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -22,13 +22,13 @@ _FILL = "dd if=/dev/zero of=/data/big bs=64k; dd if=/dev/zero of=/data/rest bs=1
 
 
 @contextlib.contextmanager
-def small_daemon(size: str, rootfs: Path) -> Iterator[Daemon]:
+def small_daemon(size: str) -> Iterator[Daemon]:
     """A daemon that has a file system of its own, with all that it writes."""
     base = Path(tempfile.mkdtemp(prefix="nnd-test-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "nnd-test", base], check=True)
     daemon = Daemon(base)
     try:
-        add_busybox(daemon.root, rootfs)
+        add_busybox(daemon.root)
         daemon.start()
         yield daemon
         daemon.stop()
@@ -41,8 +41,8 @@ def small_daemon(size: str, rootfs: Path) -> Iterator[Daemon]:
         base.rmdir()
 
 
-def test_a_full_disk_refuses_what_needs_space_and_loses_nothing(tmp_path: Path):
-    with small_daemon("16m", tmp_path / "rootfs") as daemon:
+def test_a_full_disk_refuses_what_needs_space_and_loses_nothing():
+    with small_daemon("16m") as daemon:
         docker = daemon.docker
         docker(
             "run",

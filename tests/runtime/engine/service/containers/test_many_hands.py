@@ -22,7 +22,7 @@ pytestmark = pytest.mark.root
 
 _NAMES = ["one", "two", "three", "four"]
 _PROGRAMS = ["exit 3", "sleep 1000", "trap 'exit 4' TERM; while :; do sleep 0.1; done"]
-_HANDS, _TURNS = 8, 250
+_HANDS, _TURNS = 8, 150
 _DEAD = 0
 
 
