@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import msgspec
 import pandas as pd
 
 from bench import store
 from bench.journal import StoreError
 from bench.model import Run, Verdict
+
+if TYPE_CHECKING:
+    import duckdb
 
 _RUN_COLUMNS: dict[str, tuple[str, Callable[[Path, Run], object]]] = {
     "run": ("VARCHAR", lambda _, run: run.id),
@@ -51,6 +54,8 @@ def directories(results: Path) -> list[Path]:
 
 def connect(results: Path) -> duckdb.DuckDBPyConnection:
     """A database over `results/*`. Samples of runs that were not closed come from their journals."""
+    import duckdb  # here, since every verb of `ninetynine` would load it only to list directories
+
     runs: list[tuple[object, ...]] = []
     verdicts: list[tuple[object, ...]] = []
     unreadable: list[tuple[object, ...]] = []

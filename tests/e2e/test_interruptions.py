@@ -57,7 +57,7 @@ def test_a_real_run_interrupted_again_and_again_is_whole(
     ninetynine: Ninetynine, room: Room, tmp_path: Path
 ) -> None:
     before = room.census()
-    words = ("--backends", "runtime", "--families", "cpu", "--budget", 12, "--seed", 5)
+    words = ("--backends", "runtime", "--families", "cpu", "--budget", 10, "--seed", 5)
     story = interrupt_and_resume(ninetynine.start, tmp_path / "run", words, 2, seed=7)
 
     assert story.whole, story
