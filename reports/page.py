@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,22 @@ def render(run_dir: Path, out: Path | None = None) -> Path:
 
 def build(evidence: Evidence, target: Path) -> str:
     """The page's HTML. `target` is where it will stand, for links to files beside it."""
+    environment = _environment()
+    script = _asset(environment, "page.js")
+    bundle = plotly_bundle()
+    return environment.get_template("page.html.j2").render(
+        style=_asset(environment, "style.css"),
+        script=script,
+        policy=_policy(csp_hash(str(script)), bundle.csp),
+        plotly=bundle,
+        inks=arms.dark_inks(),
+        **_view(evidence, target),
+    )
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """With the templates compiled once a process."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("reports"),
         autoescape=True,
@@ -54,16 +71,7 @@ def build(evidence: Evidence, target: Path) -> str:
         "share": share,
         "capitalize_first": capitalize_first,
     }
-    script = _asset(environment, "page.js")
-    bundle = plotly_bundle()
-    return environment.get_template("page.html.j2").render(
-        style=_asset(environment, "style.css"),
-        script=script,
-        policy=_policy(csp_hash(str(script)), bundle.csp),
-        plotly=bundle,
-        inks=arms.dark_inks(),
-        **_view(evidence, target),
-    )
+    return environment
 
 
 def _asset(environment: jinja2.Environment, name: str) -> Markup:

@@ -51,6 +51,12 @@ def small(where: Path, few: pd.DataFrame, **run: Any) -> Path:
     return synthetic.write(where, samples=few, record=synthetic.run(**run))
 
 
+@pytest.fixture(scope="module")
+def one(few: pd.DataFrame) -> pd.DataFrame:
+    """Samples of one metric, for pages of which the charts are not the point."""
+    return few[few["metric"] == "cpu.integer"]
+
+
 @pytest.mark.slow
 def test_a_page_is_one_file_beside_its_data_and_small_enough(run_dir: Path, page: Path) -> None:
     assert page == run_dir / "report.html"
@@ -58,17 +64,17 @@ def test_a_page_is_one_file_beside_its_data_and_small_enough(run_dir: Path, page
 
 
 @pytest.mark.slow
-def test_a_page_can_be_written_elsewhere(few: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_page_can_be_written_elsewhere(one: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "public.html"
 
-    assert render(small(tmp_path / "run", few), out) == out
+    assert render(small(tmp_path / "run", one), out) == out
     assert not (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.slow
-def test_a_page_that_cannot_be_written_says_where(few: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_says_where(one: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"nowhere/report\.html"):
-        render(small(tmp_path / "run", few), tmp_path / "nowhere" / "report.html")
+        render(small(tmp_path / "run", one), tmp_path / "nowhere" / "report.html")
 
 
 @pytest.mark.slow
@@ -144,9 +150,9 @@ def test_the_page_has_the_command_and_the_reasons(page: Path) -> None:
     ],
 )
 def test_odd_runs_are_shown_sensibly(
-    few: pd.DataFrame, tmp_path: Path, changes: dict[str, Any], said: str
+    one: pd.DataFrame, tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
-    assert said in render(small(tmp_path / "run", few, **changes)).read_text()
+    assert said in render(small(tmp_path / "run", one, **changes)).read_text()
 
 
 @pytest.mark.slow
@@ -210,14 +216,12 @@ def test_a_hostile_run_stays_text(few: pd.DataFrame, tmp_path: Path) -> None:
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40))
-def test_any_text_in_a_run_leaves_the_page_whole(few: pd.DataFrame, tmp_path: Path, text: str) -> None:
+def test_any_text_in_a_run_leaves_the_page_whole(one: pd.DataFrame, tmp_path: Path, text: str) -> None:
     said = f"{text}</script><b>"
     host = msgspec.structs.replace(synthetic.fingerprint(), cpu_model=said)
     gap = model.NotMeasured(arm=said, metric=said, reason=said)
     record = synthetic.run(host=host, id=said, not_measured=(gap,), notes=(said,), versions={said: said})
-    where = synthetic.write(
-        tmp_path / "run", samples=few[few["metric"] == "cpu.integer"], record=record, judged=[]
-    )
+    where = synthetic.write(tmp_path / "run", samples=one, record=record, judged=[])
     outline = Outline(render(where))
 
     assert outline.tags[-1] == ("script", {})
