@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,11 +17,12 @@ pytestmark = pytest.mark.micro
 METRICS, SESSIONS, BLOCKS, SYSTEMS = 1_000, 5, 10, 2
 
 
-def csv(columns: list[str]) -> bytes:
-    """100 000 values of two systems, with those of the columns session and block that are named."""
+@cache
+def whole() -> pd.DataFrame:
+    """100 000 values of two systems."""
     shape = (METRICS, SESSIONS, BLOCKS, SYSTEMS)
     metric, session, block, system = np.indices(shape).reshape(4, -1)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "metric": np.char.add("metric ", metric.astype(str)),
             "system": np.where(system == 0, "host", "box"),
@@ -29,7 +32,11 @@ def csv(columns: list[str]) -> bytes:
             "better": "lower",
         }
     )
-    return frame.drop(columns=list({"session", "block"} - set(columns))).to_csv(index=False).encode()
+
+
+def csv(columns: list[str]) -> bytes:
+    """With those of the columns session and block that are named."""
+    return whole().drop(columns=list({"session", "block"} - set(columns))).to_csv(index=False).encode()
 
 
 @pytest.mark.parametrize("columns", [["session", "block"], ["session"], ["block"], []], ids=" ".join)
