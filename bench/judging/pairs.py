@@ -150,6 +150,8 @@ def _series(frame: pd.DataFrame, values: Floats) -> dict[Key, Series]:
 
 def _losses(lost: pd.DataFrame) -> dict[Key, Loss]:
     """How much each (metric, arm) lost, and the reason given most often (of equals the first by name)."""
+    if lost.empty:
+        return {}
     named = lost.assign(reason=lost["reason"].astype(str).replace("", "not a finite number"))
     sizes = named.groupby(["metric", "arm", "reason"], observed=True, sort=True).size()
     found: dict[Key, Loss] = {}
