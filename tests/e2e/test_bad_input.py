@@ -32,19 +32,14 @@ NOBODY = "65534"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to give rights up, or to mount")
 
 
-def call(*line: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def call(*line: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(one) for one in line],
         cwd=REPOSITORY,
-        env=os.environ | environment,
         capture_output=True,
         text=True,
         timeout=240,
     )
-
-
-def ninetynine(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    return call(sys.executable, "-m", "bench", *arguments, **environment)
 
 
 def nn(root: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -105,9 +100,10 @@ def test_without_root_each_backend_says_why_it_is_not_measured() -> None:
 
 
 @pytest.mark.programs
-def test_without_qemu_the_vm_is_listed_with_the_reason() -> None:
-    listed = ninetynine("list", "backends", "--json", PATH="/nonexistent")
-    assert listed.returncode == 0
+def test_without_qemu_the_vm_is_listed_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    listed = CliRunner().invoke(app, ["list", "backends", "--json"])
+    assert listed.exit_code == 0
     found = {row["backend"]: row for row in json.loads(listed.stdout)}
     assert "QEMU is not installed" in found["vm"]["found"]
     assert found["vm"]["state"] != "ok"
@@ -115,11 +111,15 @@ def test_without_qemu_the_vm_is_listed_with_the_reason() -> None:
 
 @pytest.mark.root
 @needs_root
-def test_without_mmdebstrap_the_image_cannot_be_built_and_nothing_is_left(tmp_path: Path) -> None:
+def test_without_mmdebstrap_the_image_cannot_be_built_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     line = ("run", "--profile", "smoke", "--backends", "host,runtime", "--out", tmp_path / "run")
-    done = ninetynine(*line, PATH="/nonexistent", NINETYNINE_CACHE=str(tmp_path / "cache"))
-    assert done.returncode == 1
-    assert "apt-get install mmdebstrap" in done.stderr
+    status, told = invoke(*line)
+    assert status == 1
+    assert "apt-get install mmdebstrap" in told
     assert not (tmp_path / "run").exists()
 
 

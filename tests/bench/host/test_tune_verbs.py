@@ -1,12 +1,10 @@
-"""`tune` and `untune` as processes on a tree that looks like a host: statuses, signals, a kill -9."""
+"""`tune` and `untune` on a tree that looks like a host: statuses, signals, a kill -9."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,21 +14,8 @@ from bench.cli import app, tuning
 from bench.cli.dependencies import Dependencies, use
 from bench.host.tuning import LOCK, RECORD, Tuner
 from bench.testing import fake_backends, fake_image, fake_scenarios
-from tests.paths import REPOSITORY
-from tests.waiting import eventually
 
 SWAPPINESS = "proc/sys/vm/swappiness"
-PATIENCE_S = 120.0
-"""No promise about speed: a test that waits so long hangs."""
-
-PROGRAM = """
-import sys
-from pathlib import Path
-from bench.cli import app, tuning
-from bench.host.tuning import Tuner
-tuning.tuner = lambda cpus=(): Tuner(Path(sys.argv[1]), cpus)
-app(sys.argv[2:])
-"""
 
 
 @pytest.fixture
@@ -54,16 +39,6 @@ def value(root: Path) -> str:
 
 def invoke(*arguments: object):
     return CliRunner().invoke(app, [str(one) for one in arguments])
-
-
-def start(root: Path, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(root), *map(str, arguments)],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_show_changes_nothing(here):
@@ -109,32 +84,29 @@ def test_show_takes_no_command(here):
     assert invoke("tune", "--show", "--", "true").exit_code == 2
 
 
-@pytest.mark.programs
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_goes_to_the_command_and_all_is_put_back(root, number):
-    child = start(root, "tune", "--", "sleep", PATIENCE_S)
-    eventually(lambda: value(root), "1", child=child)
-    child.send_signal(number)
-    child.communicate(timeout=PATIENCE_S)
-    assert child.returncode == 128 + number
-    assert value(root) == "60"
-    assert not (root / "run/ninetynine" / RECORD).exists()
+def test_a_signal_goes_to_the_command_and_all_is_put_back(here, number):
+    command = f"cp {here / SWAPPINESS} {here / 'seen'}; kill -{number:d} $PPID; exec sleep 120"
+    assert invoke("tune", "--", "sh", "-c", command).exit_code == 128 + number
+    assert (here / "seen").read_text() == "1\n"
+    assert value(here) == "60"
+    assert not (here / "run/ninetynine" / RECORD).exists()
 
 
-@pytest.mark.programs
-def test_after_a_kill_the_next_start_puts_it_back(root):
-    child = start(root, "tune", "--", "sh", "-c", "echo $$; exec sleep 600")
-    eventually(lambda: value(root), "1", child=child)
-    orphan = int(child.stdout.readline())
-    child.kill()
-    child.wait(timeout=PATIENCE_S)
-    os.kill(orphan, signal.SIGKILL)
-    assert value(root) == "1"
-    following = start(root, "tune", "--", "true")
-    _, said = following.communicate(timeout=PATIENCE_S)
-    assert following.returncode == 0
-    assert value(root) == "60"
-    assert "1 → 60" in said
+def test_after_a_kill_the_next_start_puts_it_back(here):
+    child = os.fork()
+    if not child:
+        try:
+            invoke("tune", "--", "sh", "-c", f"echo $$ > {here / 'pid'}; kill -9 $PPID; exec sleep 600")
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    os.kill(int((here / "pid").read_text()), signal.SIGKILL)
+    assert value(here) == "1"
+    following = invoke("tune", "--", "true")
+    assert following.exit_code == 0
+    assert value(here) == "60"
+    assert "1 → 60" in following.stderr
 
 
 def test_two_at_once_are_refused(root, here):
