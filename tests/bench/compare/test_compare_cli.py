@@ -205,6 +205,7 @@ def measured(tmp_path_factory):
     use(here([]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NINETYNINE_CACHE", str(directory / "cache"))
+        patch.setattr("reports.page.build", lambda evidence, target: "")
         result = CliRunner().invoke(
             app, ["run", "--backends", "runtime", "--out", str(directory / "old"), "--seed", "1"]
         )
