@@ -1,6 +1,14 @@
 """A credential helper as docker knows them: a program that keeps what it is given in a file beside it."""
 
-HELPER = """#!/usr/bin/env python3
+import sys
+
+# Started by our own Python: a `python3` of the PATH may be a script of pyenv's that takes ten times as long.
+HELPER = f"""#!/bin/sh
+''':'
+exec '{sys.executable}' -SEI "$0" "$@"
+'''
+"""
+HELPER += """
 import json, pathlib, sys
 kept = pathlib.Path(__file__).with_suffix(".json")
 known = json.loads(kept.read_text()) if kept.exists() else {}
