@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_a_client_that_does_not_read_holds_the_program_back_and_costs_no_memory(
         slow.stdin.flush()
         assert slow.stdout.read(1) == b"\0"
         with client.start("attach", "--no-stdin", "box") as other:
+            wait_until_held_back(int(client("inspect", "-f", "{{.State.Pid}}", "box")))
             assert client("inspect", "-f", "{{.State.Running}}", "box") == "true\n"
             assert resident(client.daemon.pid) - before < MOST
             rest = threading.Thread(target=lambda: skim(slow))
@@ -93,6 +95,20 @@ def test_a_client_that_does_not_read_holds_the_program_back_and_costs_no_memory(
             rest.join()
             assert other.stderr is not None and other.stderr.read() == b"done\n"
     assert client("wait", "box") == "0\n"
+
+
+def wait_until_held_back(pid: int) -> None:
+    """Wait until the programs that a shell has started write nothing more."""
+    written, now = "", "?"
+    while now != written:
+        written, now = (
+            now,
+            "".join(
+                Path(f"/proc/{child}/io").read_text()
+                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            ),
+        )
+        time.sleep(0.3)
 
 
 def skim(process: subprocess.Popen[bytes]) -> None:
