@@ -41,7 +41,7 @@ def test_ctrl_c_and_kill_9_leave_nothing_and_resume_completes_the_run(
     """One run, cut twice. What kill -9 leaves is cleaned up by the next start."""
     run, before = tmp_path / "run", room.census()
     child = ninetynine.start(*SMOKE, "--backends", "host,runtime,vm", "--out", run)
-    eventually(lambda: steps_of(run) >= 2, child=child)
+    eventually(lambda: steps_of(run) >= 2, child=child, every_s=0.2)
     child.send_signal(signal.SIGINT)
     stdout, stderr = child.communicate()
     assert child.returncode == 130, stderr
@@ -52,7 +52,7 @@ def test_ctrl_c_and_kill_9_leave_nothing_and_resume_completes_the_run(
     assert {path.name for path in run.iterdir()} >= {"run.json", "samples.parquet", "verdicts.json"}
 
     child = ninetynine.start("run", "--resume", run)
-    eventually(lambda: steps_of(run) > done and guests(room), child=child, every_s=0.1)
+    eventually(lambda: steps_of(run) > done and guests(room), child=child, every_s=0.5)
     child.kill()
     child.communicate()
     # Its cgroups may be gone already: the next engine on this host takes those of dead owners away.

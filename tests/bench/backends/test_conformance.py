@@ -15,6 +15,8 @@ from bench.model import NetworkMode
 pytestmark = pytest.mark.root
 
 FIRST = ("/opt/ninetynine/first",)
+ONE = (0,)
+"""A guest with one CPU boots in three quarters of the time of one with two, which the idle instance has."""
 
 
 def test_record_of_an_idle_start_is_in_order(idle: Instance) -> None:
@@ -113,7 +115,7 @@ def test_a_container_sees_its_own_limit(backend: Backend) -> None:
 
 
 def test_the_first_byte_is_stamped(backend: Backend) -> None:
-    instance = backend.start(InstanceSpec(argv=FIRST, until_output=True))
+    instance = backend.start(InstanceSpec(cpus=ONE, argv=FIRST, until_output=True))
     try:
         first = instance.record.first_output_ns
         assert first is not None
@@ -124,18 +126,18 @@ def test_the_first_byte_is_stamped(backend: Backend) -> None:
 
 def test_a_program_that_prints_nothing_is_an_error(backend: Backend) -> None:
     with pytest.raises(BackendError, match=r"oops|ended"):
-        backend.start(InstanceSpec(argv=("sh", "-c", "echo oops >&2; exit 1"), until_output=True))
+        backend.start(InstanceSpec(cpus=ONE, argv=("sh", "-c", "echo oops >&2; exit 1"), until_output=True))
 
 
 def test_a_program_that_is_not_there_is_an_error(backend: Backend) -> None:
     with pytest.raises(BackendError, match="/no/such/program"):
-        backend.start(InstanceSpec(argv=("/no/such/program",), until_output=True))
+        backend.start(InstanceSpec(cpus=ONE, argv=("/no/such/program",), until_output=True))
 
 
 @pytest.mark.network
 def test_a_talkative_main_program_is_never_stuck_and_a_server_beside_it_is_reached(backend: Backend) -> None:
     argv = ("sh", "-c", "head -c 300000 /dev/zero; touch /root/done; sleep 600")
-    spec = with_network(backend, InstanceSpec(argv=argv, until_output=True), "nat")
+    spec = with_network(backend, InstanceSpec(cpus=ONE, argv=argv, until_output=True), "nat")
     instance = backend.start(spec)
     try:
         assert (
@@ -158,7 +160,7 @@ def test_a_talkative_main_program_is_never_stuck_and_a_server_beside_it_is_reach
 def test_a_volume_is_written_cpus_are_the_given_set_and_stop_ends_all(
     backend: Backend, tmp_path: Path
 ) -> None:
-    spec = with_network(backend, InstanceSpec(volume=tmp_path, cpus=(0,)), "bridge")
+    spec = with_network(backend, InstanceSpec(volume=tmp_path, cpus=ONE), "bridge")
     instance = backend.start(spec)
     try:
         assert_reached(instance, spec.network)
