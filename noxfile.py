@@ -164,11 +164,14 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def unit(session: nox.Session) -> None:
-    """The tests that need no root and no processes of ours, and take under half a second each."""
+    """The tests that need no root and no processes of ours, and take under half a second each.
+
+    Properties are tried on 20 examples; `tests` tries 100.
+    """
     _python_packages(session)
     apart = ("root", "qemu", "network", "browser", "peers", "programs", "slow", "micro")
     without = ("-m", " and ".join(f"not {mark}" for mark in apart))
-    _pytest(session, *_side_by_side(1), *without, *session.posargs)
+    _pytest(session, *_side_by_side(1), *without, "--hypothesis-profile", "brisk", *session.posargs)
 
 
 @nox.session

@@ -21,6 +21,8 @@ settings.register_profile("unhurried", deadline=None, suppress_health_check=[Hea
 settings.load_profile("unhurried")
 # For properties of which one example takes tens of milliseconds; a wrong rule breaks one in two.
 settings.register_profile("dear", settings.get_profile("unhurried"), max_examples=8)
+# What `nox -s unit` runs all day.
+settings.register_profile("brisk", settings.get_profile("unhurried"), max_examples=20)
 
 # A shell's `&` has Ctrl-C ignored in all that it starts, and the programs under test have to be told by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -96,6 +96,7 @@ class Fake:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # a body after its headers would wait 40 ms for an acknowledgement
 
             def log_message(self, *_):
                 pass

@@ -51,14 +51,18 @@ class TinyServer:
     listener: socket.socket
     context: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    _acceptor: threading.Thread | None = None
 
     def start(self) -> TinyServer:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
         return self
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
+        if self._acceptor is not None:
+            self._acceptor.join()  # or it could accept for the next server, whose descriptor has the same number
         self.listener.close()
 
     def _accept(self) -> None:
