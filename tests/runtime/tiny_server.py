@@ -62,7 +62,8 @@ class TinyServer:
         with contextlib.suppress(OSError):
             self.listener.shutdown(socket.SHUT_RDWR)
         if self._acceptor is not None:
-            self._acceptor.join()  # or it could accept for the next server, whose descriptor has the same number
+            # It could still accept, for the next server, whose descriptor has the same number.
+            self._acceptor.join()
         self.listener.close()
 
     def _accept(self) -> None:
