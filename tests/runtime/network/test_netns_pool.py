@@ -48,7 +48,7 @@ def networks(world: World) -> Iterator[BridgeNetworks]:
     yield made
     made.close()
     eventually(links, {"lo", "up0"})
-    assert descriptors() == before
+    assert descriptors() <= before  # fewer where threads of an earlier test closed theirs late
 
 
 def plug(networks: BridgeNetworks, name: str, *endpoints: Endpoint, ports: tuple[Port, ...] = ()) -> int:
