@@ -166,7 +166,7 @@ def tests(session: nox.Session) -> None:
 def unit(session: nox.Session) -> None:
     """The tests that need no root and no processes of ours, and take under half a second each.
 
-    Properties are tried on 20 examples; `tests` tries 100.
+    Properties are tried on 20 examples unless they name a number; `tests` tries 100.
     """
     _python_packages(session)
     apart = ("root", "qemu", "network", "browser", "peers", "programs", "slow", "micro")

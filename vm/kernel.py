@@ -21,7 +21,7 @@ META_PACKAGES = ("linux-image-cloud-amd64", "linux-image-virtual")
 """Debian's and Ubuntu's meta packages that name the current kernel for virtual machines."""
 
 _LISTS = Path("/var/lib/apt/lists")
-"""apt renames new lists into this directory, which so has the time of the last change."""
+"""apt renames new lists into this directory, so its time is that of the last update."""
 
 _SIGNATURE = b"~Module signature appended~"
 
@@ -77,10 +77,12 @@ def _kept_answer(kept: Path) -> str:
         if kept.stat().st_mtime_ns > _LISTS.stat().st_mtime_ns:
             return kept.read_text()
     package = kernel_package()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=kept.parent, prefix=".kernel-", delete=False) as answer:
-        answer.write(package)
-    Path(answer.name).replace(kept)
+    with contextlib.suppress(OSError):  # a cache that cannot be written is as good, but for the second
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".kernel-") as scratch:
+            answer = Path(scratch) / kept.name
+            answer.write_text(package)
+            answer.replace(kept)
     return package
 
 

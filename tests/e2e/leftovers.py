@@ -21,7 +21,7 @@ from vm.owner import parse_mark
 
 _LINK = re.compile(r"nn-[0-9a-f]+|(nne)[0-9a-f]+|nv[0-9a-f]+|nwh\d+")
 _PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
-_TURNS = Path("/run/ninetynine")
+_LOCKS = Path("/run/ninetynine")
 """Made by the first of us on a host; the empty files by whose locks we take turns stay there."""
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE_S = 60.0
@@ -145,7 +145,7 @@ class Room:
         for directory in (Path("/run"), Path("/dev/shm")):
             for path in directory.iterdir():
                 ours = path.name.startswith(_PREFIXES) and self._ours(_owner(path.name))
-                if ours and path != _TURNS:
+                if ours and path != _LOCKS:
                     yield str(path)
 
 

@@ -87,6 +87,13 @@ def test_apt_is_asked_again_only_when_its_lists_have_changed(monkeypatch, tmp_pa
     assert fetch_kernel(tmp_path).version == "6.14"
 
 
+def test_an_answer_that_cannot_be_kept_does_not_matter(monkeypatch, tmp_path):
+    (tmp_path / "kernel-linux-image-6.12").mkdir()
+    (tmp_path / "kernel-package").mkdir()
+    monkeypatch.setattr("vm.kernel.kernel_package", lambda: "linux-image-6.12")
+    assert fetch_kernel(tmp_path).version == "6.12"
+
+
 def test_a_roots_own_kernel_is_taken(tmp_path):
     root, cache = tmp_path / "root", tmp_path / "cache"
     (root / "boot").mkdir(parents=True)

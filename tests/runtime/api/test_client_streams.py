@@ -99,16 +99,15 @@ def test_a_client_that_does_not_read_holds_the_program_back_and_costs_no_memory(
 
 def wait_until_held_back(pid: int) -> None:
     """Wait until the programs that a shell has started write nothing more."""
-    written, now = "", "?"
-    while now != written:
-        written, now = (
-            now,
-            "".join(
-                Path(f"/proc/{child}/io").read_text()
-                for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-            ),
-        )
+
+    def written() -> str:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return "".join(Path(f"/proc/{child}/io").read_text() for child in children)
+
+    before, now = "?", written()
+    while now != before:
         time.sleep(0.3)
+        before, now = now, written()
 
 
 def skim(process: subprocess.Popen[bytes]) -> None:

@@ -83,19 +83,11 @@ class Local:
         }
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A daemon's directory with the image, made once."""
-    base = tmp_path_factory.mktemp("images")
-    add_busybox(base / "root")
-    return base / "root"
-
-
 @pytest.fixture
-def local(images: Path) -> Iterator[Local]:
+def local() -> Iterator[Local]:
     base = Path(tempfile.mkdtemp(prefix="nn-local-"))
     made = Local(base)
-    subprocess.run(["cp", "-a", images, made.root], check=True)
+    add_busybox(made.root)
     try:
         yield made
         assert not made.left()

@@ -3,11 +3,7 @@
 import sys
 
 # Started by our own Python: a `python3` of the PATH may be a script of pyenv's that takes ten times as long.
-HELPER = f"""#!/bin/sh
-''':'
-exec '{sys.executable}' -SEI "$0" "$@"
-'''
-"""
+HELPER = f"#!{sys.executable} -SEI\n"
 HELPER += """
 import json, pathlib, sys
 kept = pathlib.Path(__file__).with_suffix(".json")
