@@ -62,7 +62,6 @@ def smoke(ninetynine: Ninetynine, room: Room, tmp_path_factory: pytest.TempPathF
         status=child.returncode,
         stdout=stdout,
         stderr=stderr,
-        before=before,
         seen=seen,
-        after=room.settled(before),
+        left=room.left(before),
     )

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from runtime.spawn.owner import Owner
-from tests.waiting import at_last
+from tests.waiting import PATIENCE_S, at_last
 from vm.owner import parse_mark
 
 _LINK = re.compile(r"nn-[0-9a-f]+|(nne)[0-9a-f]+|nv[0-9a-f]+|nwh\d+")
@@ -24,8 +24,6 @@ _PREFIXES = ("nn-", "nv-", "nw-", "ninetynine")
 _LOCKS = Path("/run/ninetynine")
 """Made by the first of us on a host; the empty files by whose locks we take turns stay there."""
 _PR_SET_CHILD_SUBREAPER = 36
-_PATIENCE_S = 60.0
-"""The kernel takes veths, cgroups and dead namespaces apart in its own time."""
 
 
 @contextlib.contextmanager
@@ -65,9 +63,11 @@ class Room:
         }
         return frozenset(f"{kind}: {name}" for kind, find in kinds.items() for name in find())
 
-    def settled(self, before: frozenset[str]) -> frozenset[str]:
-        """The census once it is as before; the last one when it does not get there."""
-        found: frozenset[str] = at_last(self.census, before, every_s=0.1)
+    def left(self, before: frozenset[str], patience_s: float = PATIENCE_S) -> frozenset[str]:
+        """What has come since a census and does not go. What others left late may have gone meanwhile."""
+        found: frozenset[str] = at_last(
+            lambda: self.census() - before, frozenset(), every_s=0.1, patience_s=patience_s
+        )
         return found
 
     def watch(self, child: subprocess.Popen[str]) -> tuple[frozenset[str], str, str]:

@@ -18,15 +18,14 @@ PATIENCE_S = 300.0
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is over, and three censuses of the host."""
+    """A run that is over, what it had on the host and what it left there."""
 
     directory: Path
     status: int
     stdout: str
     stderr: str
-    before: frozenset[str]
     seen: frozenset[str]
-    after: frozenset[str]
+    left: frozenset[str]
 
 
 class Ninetynine:
