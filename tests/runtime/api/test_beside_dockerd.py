@@ -18,6 +18,7 @@ import pytest
 
 from bench.backends.daemons.docker_api import DockerApi
 from bench.backends.daemons.dockerd import OwnDaemon
+from bench.backends.resources import owned
 from tests.runtime.daemon_process import Daemon
 
 pytestmark = [
@@ -41,7 +42,7 @@ def docker(api: DockerApi, *words: str, stdin: bytes = b"") -> str:
 @pytest.fixture(scope="module")
 def both(daemon: Daemon, rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """Both daemons, each with busybox."""
-    peer = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
+    peer = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
     try:
         ours, theirs = DockerApi(daemon.socket), peer.api
         packed = subprocess.run(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE, check=True).stdout

@@ -109,8 +109,9 @@ def ours_and_theirs(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) ->
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: run `nox -s setup -- --peers`")
     from bench.backends.daemons.dockerd import OwnDaemon  # guests, which run this file, too, have none
+    from bench.backends.resources import owned
 
-    theirs = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
+    theirs = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
     try:
         yield [Runtimes(daemon.host), Runtimes(f"unix://{theirs.api.path}")]
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from bench.backends.daemons.dockerd import OwnDaemon
+from bench.backends.resources import owned
 from tests.runtime.container_rootfs import build_rootfs
 from tests.runtime.daemon_process import Daemon
 from tests.runtime.docker_syntax.refused import LOG_OPTIONS, TMPFS_OPTIONS
@@ -65,7 +66,7 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if os.geteuid() != 0:
         pytest.skip("dockerd needs root")
     rootfs = build_rootfs(tmp_path_factory.mktemp("busybox") / "root")
-    daemon = OwnDaemon(tmp_path_factory.mktemp("dockerd"))
+    daemon = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
     host = f"unix://{daemon.directory}/docker.sock"
     try:
         tar = subprocess.run(["tar", "-cC", rootfs, "."], capture_output=True, check=True)
