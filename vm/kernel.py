@@ -77,7 +77,7 @@ def _kept_answer(kept: Path) -> str:
         if kept.stat().st_mtime_ns > _LISTS.stat().st_mtime_ns:
             return kept.read_text()
     package = kernel_package()
-    with contextlib.suppress(OSError):  # a cache that cannot be written is as good, but for the second
+    with contextlib.suppress(OSError):  # where the cache cannot be written, apt is asked each time
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".kernel-") as scratch:
             answer = Path(scratch) / kept.name

@@ -33,6 +33,7 @@ from runtime.image.archives.saving import choose, save
 from runtime.image.registry.client import RegistryClient
 from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import running_daemon
+from tests.runtime.own_dockerd import own_dockerd
 from tests.runtime.registries import Relay, distribution, has_distribution, ours
 
 CHANGED = 1_000_000
@@ -79,13 +80,8 @@ def nn(where: Path) -> Iterator[Client]:
 @contextlib.contextmanager
 def dockerd(where: Path) -> Iterator[Client]:
     """A dockerd of our own."""
-    from bench.backends.daemons.dockerd import OwnDaemon
-
-    daemon = OwnDaemon(where)
-    try:
-        yield _driven(("docker", "--host", f"unix://{daemon.api.path}"), dict(os.environ))
-    finally:
-        daemon.close()
+    with own_dockerd(where) as api:
+        yield _driven(("docker", "--host", f"unix://{api.path}"), dict(os.environ))
 
 
 def _driven(command: tuple[str, ...], environment: dict[str, str]) -> Client:

@@ -38,6 +38,7 @@ from runtime.image.layers.tree import file_digest
 from runtime.image.registry.client import RegistryClient
 from runtime.image.store.image_store import ImageStore
 from tests.runtime.daemon_process import running_daemon
+from tests.runtime.own_dockerd import own_dockerd
 from tests.runtime.registries import ours
 
 LARGE, SMALL = 32 << 20, 100 << 10
@@ -121,15 +122,8 @@ def skopeo_unpacking() -> Contestant:
 @contextlib.contextmanager
 def dockerd(where: Path) -> Iterator[Contestant]:
     """Pull with a dockerd of our own."""
-    from bench.backends.daemons.dockerd import OwnDaemon
-
-    directory = where / "dockerd"
-    directory.mkdir()
-    daemon = OwnDaemon(directory)
-    try:
-        yield _asked(f"unix://{daemon.api.path}", os.environ.copy())
-    finally:
-        daemon.close()
+    with own_dockerd(where / "dockerd") as api:
+        yield _asked(f"unix://{api.path}", os.environ.copy())
 
 
 @contextlib.contextmanager

@@ -17,9 +17,8 @@ from typing import Any
 import pytest
 
 from bench.backends.daemons.docker_api import DockerApi
-from bench.backends.daemons.dockerd import OwnDaemon
-from bench.backends.resources import owned
 from tests.runtime.daemon_process import Daemon
+from tests.runtime.own_dockerd import own_dockerd
 
 pytestmark = [
     pytest.mark.root,
@@ -42,14 +41,11 @@ def docker(api: DockerApi, *words: str, stdin: bytes = b"") -> str:
 @pytest.fixture(scope="module")
 def both(daemon: Daemon, rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     """Both daemons, each with busybox."""
-    peer = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
-    try:
-        ours, theirs = DockerApi(daemon.socket), peer.api
+    with own_dockerd(tmp_path_factory.mktemp("dockerd")) as theirs:
+        ours = DockerApi(daemon.socket)
         packed = subprocess.run(["tar", "-C", rootfs, "-c", "."], stdout=subprocess.PIPE, check=True).stdout
         docker(theirs, "import", "-", "busybox", stdin=packed)
         yield {"ours": ours, "theirs": theirs}
-    finally:
-        peer.close()
 
 
 @pytest.fixture

@@ -108,14 +108,10 @@ def test_openjdk_sizes_its_heap_by_the_limit(daemon: Daemon) -> None:
 def ours_and_theirs(daemon: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Runtimes]]:
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: run `nox -s setup -- --peers`")
-    from bench.backends.daemons.dockerd import OwnDaemon  # guests, which run this file, too, have none
-    from bench.backends.resources import owned
+    from tests.runtime.own_dockerd import own_dockerd  # guests, which run this file, too, have none
 
-    theirs = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
-    try:
-        yield [Runtimes(daemon.host), Runtimes(f"unix://{theirs.api.path}")]
-    finally:
-        theirs.close()
+    with own_dockerd(tmp_path_factory.mktemp("dockerd")) as theirs:
+        yield [Runtimes(daemon.host), Runtimes(f"unix://{theirs.path}")]
 
 
 @pytest.mark.peers

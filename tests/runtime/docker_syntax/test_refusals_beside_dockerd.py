@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from bench.backends.daemons.dockerd import OwnDaemon
-from bench.backends.resources import owned
 from tests.runtime.container_rootfs import build_rootfs
 from tests.runtime.daemon_process import Daemon
 from tests.runtime.docker_syntax.refused import LOG_OPTIONS, TMPFS_OPTIONS
+from tests.runtime.own_dockerd import own_dockerd
 
 pytestmark = [
     pytest.mark.root,
@@ -66,15 +65,12 @@ def dockerd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if os.geteuid() != 0:
         pytest.skip("dockerd needs root")
     rootfs = build_rootfs(tmp_path_factory.mktemp("busybox") / "root")
-    daemon = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
-    host = f"unix://{daemon.directory}/docker.sock"
-    try:
+    with own_dockerd(tmp_path_factory.mktemp("dockerd")) as api:
+        host = f"unix://{api.path}"
         tar = subprocess.run(["tar", "-cC", rootfs, "."], capture_output=True, check=True)
         line = ["docker", "--host", host, "import", "-", "busybox"]
         subprocess.run(line, input=tar.stdout, check=True, capture_output=True)
         yield host
-    finally:
-        daemon.close()
 
 
 def port(binding: str, key: str = "80/tcp") -> dict[str, Any]:

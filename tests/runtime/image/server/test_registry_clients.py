@@ -12,11 +12,10 @@ import urllib.request
 
 import pytest
 
-from bench.backends.daemons.dockerd import OwnDaemon
-from bench.backends.resources import owned
 from bench.counting_registry.images import make_layer, push_image
 from bench.counting_registry.registry import RegistryProcess
 from tests.runtime.container_rootfs import in_plain_chroot
+from tests.runtime.own_dockerd import own_dockerd
 
 pytestmark = [pytest.mark.peers, pytest.mark.slow]
 
@@ -92,9 +91,8 @@ def test_skopeo_deletes(host):
 def dockerd(tmp_path_factory):
     if os.geteuid() != 0 or shutil.which("dockerd") is None or shutil.which("docker") is None:
         pytest.skip("dockerd needs root, docker.io and docker-cli; run `nox -s setup -- --peers --tests`")
-    daemon = OwnDaemon(owned.directory(tmp_path_factory.mktemp("dockerd")))
-    yield f"unix://{daemon.api.path}"
-    daemon.close()
+    with own_dockerd(tmp_path_factory.mktemp("dockerd")) as api:
+        yield f"unix://{api.path}"
 
 
 @pytest.mark.root
