@@ -74,8 +74,8 @@ def _tables() -> set[str]:
 
 def _users_of_settings() -> set[str]:
     """Whoever is noted as in need of changed settings of the host."""
-    notes = [json.loads(_text(note)) for note in DIRECTORY.glob("settings-*.json")]
-    return {user for note in notes for user in note["users"]}
+    texts = [_text(note) for note in DIRECTORY.glob("settings-*.json")]  # "": removed meanwhile
+    return {user for text in texts if text for user in json.loads(text)["users"]}
 
 
 def _alive(text: str) -> bool:

@@ -124,16 +124,17 @@ def test_engines_of_a_unit_have_their_cgroups_in_it(unit: Path) -> None:
     if find_layout().v1:
         pytest.skip("on v1 nothing is delegated")
     script = f"""
+import os
 from pathlib import Path
 Path("{unit}/main/cgroup.procs").write_text("0")
 from runtime.engine import process_resources
 process_resources.enter()
 group = process_resources.cgroups().create("one")
-print(group.v2_dir, flush=True)
+print(os.getpid(), group.v2_dir, flush=True)
 group.remove()
 process_resources.leave()
 """
-    before = set(unit.parents[1].glob("nn-*"))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(f"{unit}/nn-") and done.stdout.endswith("/one\n")
-    assert set(unit.parents[1].glob("nn-*")) == before, "and nothing at the top"
+    pid, made = done.stdout.split()
+    assert made.startswith(f"{unit}/nn-{pid}-") and made.endswith("/one")
+    assert not list(unit.parents[1].glob(f"nn-{pid}-*")), "and nothing at the top"
