@@ -55,9 +55,9 @@ def test_run_kills_what_is_too_slow_and_quotes_it() -> None:
 
 
 def test_run_closes_all_descriptors() -> None:
-    before = list(Path("/proc/self/fd").iterdir())
+    before = set(Path("/proc/self/fd").iterdir())
     streams.run(launcher(["true"]), ["true"], b"", 60)
-    assert list(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 @settings(max_examples=25, deadline=None)

@@ -24,7 +24,7 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
     (whole / "host").symlink_to("/etc")
     (whole / "up").symlink_to("../..")
     (whole / "magic").symlink_to("/proc/self/root/etc")
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = set(Path("/proc/self/fd").iterdir())
     for part in ("a/b", "within"):
         tree = clone_mount_beneath(str(whole), part, MOUNT_ATTR_RDONLY)
         assert [path.name for path in Path(f"/proc/self/fd/{tree}").iterdir()] == ["file"]
@@ -36,7 +36,7 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
             clone_mount_beneath(str(whole), part)
     with pytest.raises(StepError, match="ENOENT"):
         clone_mount_beneath(str(whole), "nowhere")
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 @pytest.fixture

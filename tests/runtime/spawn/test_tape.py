@@ -116,10 +116,10 @@ def test_a_failed_walk_closes_what_it_opened(tmp_path):
     tape = Tape()
     directory = tape.add("open", "openat", AT_FDCWD, os.fsencode(tmp_path), O_PATH | O_CLOEXEC, 0)
     tape.add("open what is not there", "openat", directory, "nothing", O_CLOEXEC, 0)
-    before = sorted(Path("/proc/self/fd").iterdir())
+    before = set(Path("/proc/self/fd").iterdir())
     with pytest.raises(StepError, match=r"^open what is not there: ENOENT"):
         tape.walk({})
-    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before
 
 
 @pytest.mark.parametrize("buffer", [bytearray(), bytearray(63), bytearray(64)])
