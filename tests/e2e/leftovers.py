@@ -14,6 +14,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 from runtime.spawn.owner import Owner
 from tests.waiting import PATIENCE_S, at_last
@@ -25,6 +26,9 @@ _LOCKS = Path("/run/ninetynine")
 """Made by the first of us on a host; the empty files by whose locks we take turns stay there."""
 _PR_SET_CHILD_SUBREAPER = 36
 
+_Process: TypeAlias = tuple[int, int]
+"""Pid and start time: pids are used again, and other workers start thousands of processes."""
+
 
 @contextlib.contextmanager
 def adoption() -> Iterator[None]:
@@ -35,23 +39,29 @@ def adoption() -> Iterator[None]:
         yield
     finally:
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-        for pid in _descendants(os.getpid()) - strangers:
+        for pid, _ in _descendants(os.getpid()) - strangers:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
 
 
 class Room:
-    """A directory that holds all files of the runs under test. `owners`: pids of those runs."""
+    """A directory that holds all files of the runs under test."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.owners: set[int] = set()
-        self._makers: set[int] = set()
-        self._strangers = _descendants(os.getpid())
+        self._runs: set[int] = set()
+        self._strangers = {one for one in _descendants(os.getpid()) if one[0] != os.getpid()}
+        self._makers: set[_Process] = set()
+        self._note_makers()
+
+    def started(self, pid: int) -> None:
+        """Count what a run makes as ours; it was started just now."""
+        self._runs.add(pid)
+        self._note_makers()
 
     def census(self) -> frozenset[str]:
         """All there is, as "kind: name"."""
-        self._makers |= _descendants(os.getpid()) - self._strangers
+        self._note_makers()
         kinds = {
             "mount": self._mounts,
             "cgroup": self._cgroups,
@@ -78,9 +88,12 @@ class Room:
                 return seen, *child.communicate(timeout=2.0)
             seen |= self.census()
 
-    def _ours(self, pid: int | None) -> bool:
+    def _note_makers(self) -> None:
+        self._makers |= _descendants(os.getpid()) - self._strangers
+
+    def _ours(self, owner: _Process | None) -> bool:
         """Whether it is of a run, or of what a run has started, as a daemon's spawner is."""
-        return pid is None or pid in self.owners | self._makers or pid == os.getpid()
+        return owner is None or owner in self._makers
 
     def _mounts(self) -> Iterator[str]:
         for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -116,7 +129,7 @@ class Room:
                 yield name
 
     def _processes(self) -> Iterator[str]:
-        ours = _descendants(os.getpid()) - self._strangers - {os.getpid()}
+        ours = {pid for pid, _ in _descendants(os.getpid()) - self._strangers} - {os.getpid()}
         for entry in Path("/proc").glob("[0-9]*"):
             pid = int(entry.name)
             command = _read(entry / "cmdline").replace("\0", " ").strip()
@@ -126,7 +139,7 @@ class Room:
 
     def _reaped(self, pid: int) -> bool:
         """Take an orphan that has ended off the process table. A run that Popen waits for is left to it."""
-        if pid in self.owners:
+        if pid in self._runs:
             return not _read(Path(f"/proc/{pid}/cmdline"))
         with contextlib.suppress(ChildProcessError):
             return os.waitpid(pid, os.WNOHANG)[0] == pid
@@ -154,10 +167,12 @@ def kinds(census: frozenset[str]) -> set[str]:
     return {item.partition(": ")[0] for item in census}
 
 
-def _owner(text: str) -> int | None:
-    """The pid of the owner that a name or an alias tells, None when it tells none."""
-    owner = parse_mark(text) or Owner.parse(text)
-    return owner.pid if owner else None
+def _owner(text: str) -> _Process | None:
+    """The owner that a name or an alias states, None when it states none."""
+    if of_a_vm := parse_mark(text):
+        return of_a_vm.pid, of_a_vm.starttime
+    owner = Owner.parse(text)
+    return (owner.pid, owner.start) if owner else None
 
 
 def _read(path: Path) -> str:
@@ -174,15 +189,16 @@ def _link(path: Path) -> str:
         return ""
 
 
-def _descendants(pid: int) -> set[int]:
+def _descendants(pid: int) -> set[_Process]:
     """`pid` and all below it."""
-    parents = {}
+    parents, starts = {}, {}
     for entry in Path("/proc").glob("[0-9]*"):
         stat = _read(entry / "stat")
         if stat:
-            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+            fields = stat.rpartition(")")[2].split()
+            parents[int(entry.name)], starts[int(entry.name)] = int(fields[1]), int(fields[19])
     found, size = {pid}, 0
     while len(found) != size:
         size = len(found)
         found |= {child for child, parent in parents.items() if parent in found}
-    return found
+    return {(one, starts[one]) for one in found}

@@ -48,7 +48,7 @@ class Ninetynine:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.room.owners.add(child.pid)
+        self.room.started(child.pid)
         return child
 
     def run(self, *arguments: object) -> tuple[int, str, str]:

@@ -210,7 +210,7 @@ def settled(root: Path, owners: set[int]) -> set[str]:
 
 
 def leftovers(root: Path, owners: set[int], *, processes: bool = True) -> set[str]:
-    """What there is of a root and of these processes, that were its daemons and spawners."""
+    """What there is of a root, and of those of these processes, once its daemons and spawners, that ended."""
     return set(_leftovers(root, owners, processes))
 
 
@@ -237,8 +237,9 @@ def _leftovers(root: Path, owners: set[int], processes: bool) -> Iterator[str]:
 
 
 def _owned(text: str, owners: set[int]) -> bool:
+    """Whether one of these dead processes owns it: a living one has its pid again, and is another test's."""
     owner = Owner.parse(text)
-    return owner is not None and owner.pid in owners
+    return owner is not None and owner.pid in owners and not owner.is_alive()
 
 
 def _commands(root: Path) -> list[tuple[int, str]]:
