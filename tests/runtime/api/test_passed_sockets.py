@@ -35,8 +35,12 @@ def nnd_on(listening: socket.socket, root: Path) -> Iterator[None]:
         pass_fds=[FIRST_FD],
     ) as process:
         assert process.stdout is not None
-        assert "is ready: fd://" in process.stdout.readline()
-        yield
+        try:
+            assert any("is ready: fd://" in line for line in iter(process.stdout.readline, ""))
+            yield
+        except BaseException:
+            process.kill()
+            raise
         process.terminate()
         process.stdout.read()
     assert process.returncode == 0

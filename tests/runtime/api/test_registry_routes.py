@@ -35,7 +35,7 @@ def ask(tmp_path):
 
         async def story(served):
             served.service.images = store
-            served.service.registry = RegistryClient(RegistryOptions(attempts=1, read_s=2))
+            served.service.registry = RegistryClient(RegistryOptions(attempts=1))
             served.service.events.publish = lambda *event: events.append(event)
             status, _, data = await served.ask(method, f"/v1.45{path}", body, **headers)
             lines = [json.loads(line) for line in data.splitlines()]

@@ -13,6 +13,7 @@ import pytest
 
 from runtime.engine import Container, ContainerConfig, Engine, EngineError
 from runtime.oci.plan import PlanError
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -158,6 +159,10 @@ def test_the_spawners_own_programs_are_out_of_reach(start):
     """A pid namespace shared with another container shows that container's processes, never the engine's."""
     first = start()
     second = start(joined={"pid": first}, caps=("SYS_PTRACE", "DAC_OVERRIDE", "SETUID"))
+    # execve() wakes the caller of vfork() just before it replaces the program.
+    for container in (first, second):
+        command = Path(f"/proc/{container.pid}/cmdline")
+        eventually(lambda command=command: b"sleep" in command.read_bytes())
     text = execute(second, "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; echo; done")[1]
     assert text.count("sleep 1000") == 2
     assert "python" not in text

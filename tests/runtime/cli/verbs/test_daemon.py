@@ -15,6 +15,7 @@ import pytest
 from tests.runtime.cli.nn_process import LINE, call, environment
 from tests.runtime.daemon_process import Daemon, running_daemon
 from tests.runtime.terminals import Terminal
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")]
 
@@ -147,6 +148,7 @@ def test_a_life_verb_by_verb(nn: Nn):
     assert nn("inspect", "-f", "{{.HostConfig.Memory}}", "crate") == f"{64 << 20}\n"
     assert "crate" in nn("stats", "--no-stream")
     nn("restart", "-t", "0", "crate")
+    eventually(lambda: nn("logs", "crate"), "on\non\n")
     nn("kill", "crate")
     assert nn("wait", "crate") == "137\n"
     assert nn("logs", "crate") == "on\non\n"
