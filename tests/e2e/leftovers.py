@@ -14,7 +14,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
 from runtime.spawn.owner import Owner
 from tests.waiting import PATIENCE_S, at_last
@@ -26,7 +25,7 @@ _LOCKS = Path("/run/ninetynine")
 """Made by the first of us on a host; the empty files by whose locks we take turns stay there."""
 _PR_SET_CHILD_SUBREAPER = 36
 
-_Process: TypeAlias = tuple[int, int]
+_Process = tuple[int, int]
 """Pid and start time: pids are used again, and other workers start thousands of processes."""
 
 

@@ -210,7 +210,7 @@ def settled(root: Path, owners: set[int]) -> set[str]:
 
 
 def leftovers(root: Path, owners: set[int], *, processes: bool = True) -> set[str]:
-    """What there is of a root, and of those of these processes, once its daemons and spawners, that ended."""
+    """What is left of a root, and of those of `owners`, its daemons and spawners, that have ended."""
     return set(_leftovers(root, owners, processes))
 
 
@@ -237,7 +237,7 @@ def _leftovers(root: Path, owners: set[int], processes: bool) -> Iterator[str]:
 
 
 def _owned(text: str, owners: set[int]) -> bool:
-    """Whether one of these dead processes owns it: a living one has its pid again, and is another test's."""
+    """Whether one of `owners` that has ended owns it; a living process with its pid is another test's."""
     owner = Owner.parse(text)
     return owner is not None and owner.pid in owners and not owner.is_alive()
 

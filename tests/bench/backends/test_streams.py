@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from bench.backends.base import BackendError
 from bench.backends.programs import streams
 from bench.backends.programs.processes import HostChild
+from tests.descriptors import open_descriptors
 
 
 def launcher(argv: Sequence[str]) -> streams.Launch:
@@ -55,9 +55,9 @@ def test_run_kills_what_is_too_slow_and_quotes_it() -> None:
 
 
 def test_run_closes_all_descriptors() -> None:
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     streams.run(launcher(["true"]), ["true"], b"", 60)
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_descriptors() <= before
 
 
 @settings(max_examples=25, deadline=None)

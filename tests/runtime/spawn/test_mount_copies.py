@@ -12,6 +12,7 @@ import pytest
 from runtime.spawn.linux import MOUNT_ATTR_RDONLY
 from runtime.spawn.mount_copies import clone_mount, clone_mount_beneath
 from runtime.spawn.tape import StepError
+from tests.descriptors import open_descriptors
 
 pytestmark = pytest.mark.root
 
@@ -24,7 +25,7 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
     (whole / "host").symlink_to("/etc")
     (whole / "up").symlink_to("../..")
     (whole / "magic").symlink_to("/proc/self/root/etc")
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     for part in ("a/b", "within"):
         tree = clone_mount_beneath(str(whole), part, MOUNT_ATTR_RDONLY)
         assert [path.name for path in Path(f"/proc/self/fd/{tree}").iterdir()] == ["file"]
@@ -36,7 +37,7 @@ def test_a_part_is_taken_and_nothing_leads_out_of_its_whole(tmp_path: Path) -> N
             clone_mount_beneath(str(whole), part)
     with pytest.raises(StepError, match="ENOENT"):
         clone_mount_beneath(str(whole), "nowhere")
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_descriptors() <= before
 
 
 @pytest.fixture

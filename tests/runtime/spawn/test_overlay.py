@@ -7,6 +7,7 @@ import pytest
 
 from runtime.spawn import overlay
 from runtime.spawn.tape import StepError
+from tests.descriptors import open_descriptors
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_the_topmost_layer_wins_and_writes_go_to_the_upper(directories, monkeypa
 
 @pytest.mark.root
 def test_a_failure_names_the_layer_and_leaves_no_descriptor(directories):
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     with pytest.raises(StepError, match=r"^overlay lower1: ENOENT"):
         overlay.make_overlay(("/no/such", directories["low"]), directories["upper"], directories["work"])
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_descriptors() <= before

@@ -13,6 +13,7 @@ import pytest
 from runtime.spawn import _tape
 from runtime.spawn.linux import AT_FDCWD, O_CLOEXEC, O_PATH
 from runtime.spawn.tape import Slot, StepError, StepKilledError, Tape, pointers, spawn
+from tests.descriptors import open_descriptors
 
 
 def run(tape: Tape, slots: dict, **options: object) -> int:
@@ -116,10 +117,10 @@ def test_a_failed_walk_closes_what_it_opened(tmp_path):
     tape = Tape()
     directory = tape.add("open", "openat", AT_FDCWD, os.fsencode(tmp_path), O_PATH | O_CLOEXEC, 0)
     tape.add("open what is not there", "openat", directory, "nothing", O_CLOEXEC, 0)
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     with pytest.raises(StepError, match=r"^open what is not there: ENOENT"):
         tape.walk({})
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.parametrize("buffer", [bytearray(), bytearray(63), bytearray(64)])

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import time
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -26,6 +25,7 @@ from runtime.image.server.manifests import read_manifest
 from runtime.image.server.registry_store import RegistryStore
 from runtime.image.server.serve import exclusive
 from runtime.image.server.uploads import Uploads
+from tests.descriptors import open_descriptors
 
 REPO = "some/repo"
 
@@ -471,12 +471,12 @@ def test_abandoned_uploads_are_given_up(tmp_path):
 
 def test_many_begun_uploads_hold_no_descriptor(tmp_path):
     uploads = Uploads(RegistryStore(tmp_path))
-    before = set(Path("/proc/self/fd").iterdir())
+    before = open_descriptors()
     begun = [uploads.begin(REPO) for _ in range(20)]
     for upload in begun:
         upload.write(b"some")
         upload.write(b"thing")
-    assert set(Path("/proc/self/fd").iterdir()) <= before
+    assert open_descriptors() <= before
     assert {(one.offset, one.digest("sha256")) for one in begun} == {(9, digest_of(b"something"))}
     spellings = (begun[0].id.upper(), begun[0].id.replace("-", ""), f"urn:uuid:{begun[0].id}")
     assert all(uploads.get(REPO, one) is begun[0] for one in spellings), "two would mix their bytes"

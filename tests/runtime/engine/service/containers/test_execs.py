@@ -13,6 +13,7 @@ import pytest
 from runtime.engine.errors import BadParameterError, ConflictError, NotFoundError, StartFailedError
 from runtime.engine.service.containers.execs import ExecRequest, Execs, ExecStartRequest
 from runtime.engine.spawner.protocol import Exited, Running
+from tests.descriptors import open_descriptors
 from tests.runtime.engine.service.containers.lifecycle_fakes import FakeNetworks
 from tests.runtime.engine.service.stdio.stream_fakes import (
     ID,
@@ -49,14 +50,14 @@ class World:
 def play(tmp_path: Path):
     def play(scene: Callable[[World], Awaitable[None]]) -> None:
         async def main() -> None:
-            before = set(Path("/proc/self/fd").iterdir())
+            before = open_descriptors()
             world = World(tmp_path)
             try:
                 await scene(world)
                 await settle()
             finally:
                 world.execs.close()
-            assert set(Path("/proc/self/fd").iterdir()) <= before
+            assert open_descriptors() <= before
 
         asyncio.run(main())
 

@@ -19,6 +19,7 @@ from runtime.engine.service.stdio import fanout as hub_module
 from runtime.engine.service.stdio.attachment import MOST
 from runtime.engine.service.stdio.log_reader import LogQuery
 from runtime.engine.service.stdio.streams import Streams
+from tests.descriptors import open_descriptors
 from tests.runtime.engine.service.stdio.stream_fakes import ID, Program, all_of, record, service_of, settle
 
 
@@ -44,13 +45,13 @@ def play(tmp_path: Path):
 
     def play(scene: Callable[[World], Awaitable[None]], **config: Any) -> None:
         async def main() -> None:
-            before = set(Path("/proc/self/fd").iterdir())
+            before = open_descriptors()
             world = World(tmp_path, config)
             try:
                 await scene(world)
             finally:
                 world.streams.close()
-            assert set(Path("/proc/self/fd").iterdir()) <= before
+            assert open_descriptors() <= before
 
         asyncio.run(main())
 
