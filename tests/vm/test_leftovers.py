@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+from tests.waiting import eventually
 from vm.leftovers import clear_home
 
 
@@ -16,6 +18,8 @@ def test_a_probe_that_outlived_its_libvirt_is_ended_and_no_other_process(tmp_pat
         for path, child in ((file, probe), (other, stranger)):
             path.parent.mkdir(parents=True)
             path.write_text(f"{child.pid}\n")
+        # Popen returns a moment before the new program has replaced this one's command line.
+        eventually(lambda: str(file).encode() in Path(f"/proc/{probe.pid}/cmdline").read_bytes())
         clear_home(home)
         assert probe.wait(20) == -9
         assert stranger.poll() is None
