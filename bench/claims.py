@@ -22,7 +22,7 @@ class ClaimsError(Exception):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One sentence under test.
+    """One sentence under test. short: its name in a table.
 
     kind: `ratio` (performance of an arm relative to each of `baselines`), `quantile` (a quantile of the
     arm's own values against `margin`), `absolute` (the arm's own typical value against `margin`),
@@ -38,6 +38,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     id: str
     number: int = 0
     sentence: str
+    short: str = ""
     kind: Kind
     primary: tuple[str, ...] = ()
     stress: tuple[str, ...] = ()

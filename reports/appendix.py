@@ -6,9 +6,9 @@ import shlex
 
 import msgspec
 
+from bench.answers.words import quantity
 from bench.model import Fingerprint, Run
 from reports.arms import Legend
-from reports.words import quantity
 
 Facts = tuple[tuple[str, str], ...]
 

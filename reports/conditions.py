@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bench.answers.words import NBSP, count
 from reports.figures import conditions as figure
 from reports.load import Evidence
 from reports.panels import Panel, TextTable, panel
-from reports.words import NBSP, count
 
 MOST_REASONS = 12
 

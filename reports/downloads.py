@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bench import store
-from reports.words import quantity
+from bench.answers.words import quantity
 
 MOST_EMBEDDED = 2**19
 """Bytes of a raw file that the page carries; a larger one is linked beside it, and the page says so."""

@@ -1,44 +1,48 @@
-"""The sentence at the top of the page and its conditions; a failed control takes its place."""
+"""The top of the page: the sentence, its conditions, what limits it, and every sentence for every system."""
 
 from __future__ import annotations
 
 import msgspec
 
-from bench.claims import Claim
-from bench.model import ALL, State, Verdict
-from reports.arms import AGAIN, NND, RUNTIME
-from reports.controls import controls
+from bench.answers import headline
+from bench.answers.instrument import negative, positive
+from bench.answers.metric_names import metric_words
+from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
+from bench.answers.words import count, day, listed, quantity
+from bench.model import ALL, State
 from reports.load import Evidence
-from reports.names import metric_words, plain_metric
-from reports.verdicts import ClaimView, claim_views
-from reports.words import NBSP, count, day, digits, listed, quantity, scale, share
-
-START, SPEED = "startup.median", "performance"
-"""The two claims that the headline speaks of; all others have their own line."""
-
-FIRST = "startup.first_instruction"
-
-_UNITS = {"s": "seconds", "ms": "milliseconds", "µs": "microseconds"}
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """The clause about one of the two claims: what was found, or the question that stays open."""
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer: a number with its interval, the metric that decides it, and how far the answer goes."""
 
-    state: State
-    found: str = ""
-    question: str = ""
-
-    def __str__(self) -> str:
-        return self.found or f"{self.question} could not be settled"
+    state: Word
+    number: str
+    span: str
+    what: str
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One claim in one line: the sentence under test, of what system, and its state."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One sentence. cells: one a system, None where it does not speak of it; whole: of no system alone."""
 
     claim: str
-    sentence: str
-    about: str
-    state: State
+    name: str
+    bound: str
+    cells: tuple[Cell | None, ...]
+    whole: Cell | None
+
+
+class Matrix(msgspec.Struct, frozen=True, kw_only=True):
+    """Sentences × systems.
+
+    not_asked, not_measured: sentences without a row; absent: systems without a column.
+    """
+
+    systems: tuple[str, ...]
+    rows: tuple[Row, ...]
+    not_asked: tuple[str, ...]
+    not_measured: tuple[str, ...]
+    absent: tuple[str, ...]
 
 
 class Banner(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,182 +51,81 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     sentence: str
     conditions: str
-    lines: tuple[Line, ...]
-    unmeasured: int
+    limits: tuple[tuple[State, str, str], ...]
+    matrix: Matrix | None
 
 
 def banner(evidence: Evidence) -> Banner:
-    """One sentence, true under its conditions, or why there cannot be one; then a line for each claim."""
-    subject = _subject(evidence)
-    refusal = _refusal(evidence)
-    views = () if refusal else claim_views(evidence)
-    lines = tuple(line for view in views for line in _lines(evidence, view, subject))
-    spoken = [line for line in lines if line.claim in (START, SPEED)]
-    daemons = [evidence.legend.label(one) for one in _daemons(evidence, subject)]
-    # A quick run leaves most of a daemon's performance open, which alone says nothing against the containers.
-    states = {line.state for line in spoken if line.about not in daemons or line.state == "refuted"}
-    states = states or {line.state for line in lines}
-    order: tuple[State, ...] = ("refuted", "inconclusive", "supported")
-    state: State = next((state for state in order if state in states), "not measured")
+    """One sentence, true under its conditions, or why there cannot be one; then every answer."""
+    said = headline.headline(evidence.run, evidence.claims, evidence.verdicts)
     return Banner(
-        state="refuted" if controls(evidence).failure else state,
-        sentence=refusal or _sentence(evidence, subject),
+        state=said.state,
+        sentence=said.text,
         conditions=conditions(evidence),
-        lines=lines,
-        unmeasured=len({view.id for view in views} - {line.claim for line in lines}),
+        limits=_limits(evidence),
+        matrix=_matrix(evidence) if said.valid else None,
     )
 
 
-def _daemons(evidence: Evidence, subject: str) -> tuple[str, ...]:
-    """The daemons through which users get our runtime's containers: their lines stand beside its own."""
+def _limits(evidence: Evidence) -> tuple[tuple[State, str, str], ...]:
+    """(state, its word, a sentence) of each control."""
+    found = (negative(evidence.run, evidence.verdicts), positive(evidence.run, evidence.verdicts))
+    return tuple((one.state, one.word, one.sentence) for one in found if one and evidence.verdicts)
+
+
+def _matrix(evidence: Evidence) -> Matrix:
     legend = evidence.legend
-    return legend.of_backend(NND) if subject in legend.of_backend(RUNTIME) else ()
-
-
-def _is_again(evidence: Evidence, subject: str) -> bool:
-    return subject in evidence.legend.of_backend(AGAIN)
-
-
-def _lines(evidence: Evidence, view: ClaimView, subject: str) -> list[Line]:
-    """What was found about the subject, or about no system in particular; gaps are only counted."""
-    about = (subject, ALL, *_daemons(evidence, subject))
-    shown = [one for one in view.opinions if one.arm in about and one.state != "not measured"]
-    usual = "" if _is_again(evidence, subject) else evidence.legend.label(subject)
-    return [
-        Line(
-            claim=view.id,
-            sentence=view.sentence,
-            about=one.system if one.system != usual else "",
-            state=one.state,
-        )
-        for one in shown
-    ]
-
-
-def _refusal(evidence: Evidence) -> str:
-    run, found = evidence.run, controls(evidence)
-    if run.plan.profile == "smoke":
-        return "A smoke run: it shows that every part works, and gives no verdict."
-    if not evidence.verdicts:
-        return "Measured, but not judged: there is no verdict yet."
-    if found.failure:
-        return found.failure
-    if run.status == "failed":
-        return "This run failed before its end: below is what it left, and no verdict stands on it."
-    if found.negative.state == "inconclusive":
-        return "No verdict: the control, two copies of the same arm, could not be judged in this run."
-    return ""
-
-
-def _subject(evidence: Evidence) -> str:
-    """The system the headline is about: our runtime, or the first measured one that is not emulated."""
-    judged = {row.arm for row in evidence.verdicts if row.verdict != "not measured"}
-    others = [arm for arm in evidence.arms if arm in judged and not evidence.legend.is_emulated(arm)]
-    spoken = [arm for arm in others if arm in evidence.systems]
-    ours = [arm for arm in evidence.legend.of_backend(RUNTIME) if arm in judged]
-    return next(iter([*ours, *spoken]), RUNTIME)
-
-
-def _sentence(evidence: Evidence, subject: str) -> str:
-    who = _noun(evidence, subject)
-    start = _start(evidence, subject, who)
-    speed = _speed(evidence, subject, "it" if start else who)
-    parts = [part for part in (start, speed) if part is not None]
-    if not parts:
-        return f"No claim about {evidence.legend.label(subject)} could be judged."
-    states = {part.state for part in parts}
-    if states == {"inconclusive"} and len(parts) == 2:
-        return f"This run could settle neither {parts[0].question} nor {parts[1].question}."
-    joint = " and " if len(states) == 1 else ", but " if "refuted" in states else "; "
-    whole = joint.join(map(str, parts))
-    return f"{whole[:1].upper()}{whole[1:]}."
-
-
-def _noun(evidence: Evidence, subject: str) -> str:
-    if _is_again(evidence, subject):
-        return "the host, measured once more as if it were a system,"
-    return "a virtual machine" if evidence.legend.is_vm(subject) else "a container"
-
-
-def _start(evidence: Evidence, subject: str, who: str) -> Part | None:
-    rows = _of(evidence, START, subject)
-    whole = _whole(rows)
-    if whole is None or whole.verdict == "not measured":
-        return None
-    timed = _timed(rows)
-    claim = _claim(evidence, START)
-    if whole.verdict == "inconclusive" or timed is None or claim is None:
-        return Part(state="inconclusive", question=f"whether {who} starts within a second")
-    if whole.verdict == "supported":
-        took = _spelled(timed.estimate, claim.unit)
-        median = f"median{_by_daemons(evidence, subject, claim)}"
-        return Part(state="supported", found=f"{who} started its program in {took} ({median})")
-    worst = max(
-        (row for row in rows if row.verdict == "refuted" and row.estimate is not None),
-        key=lambda row: row.estimate or 0.0,
-        default=timed,
-    )
-    took = _spelled(worst.estimate, claim.unit)
-    found = f"{who} did not start within a second: half the starts took more than {took}"
-    return Part(state="refuted", found=found)
-
-
-def _by_daemons(evidence: Evidence, subject: str, claim: Claim) -> str:
-    """How long a start through a daemon took, where that was measured."""
-    timed = {one: _timed(_of(evidence, START, one)) for one in _daemons(evidence, subject)}
-    return "".join(
-        f"; {_spelled(row.estimate, claim.unit)} through {one}" for one, row in timed.items() if row
+    systems = sorted(evidence.run.plan.systems, key=legend.is_emulated)
+    rows = [_row(evidence, sentence, systems) for sentence in evidence.sentences]
+    gone = {gap.arm for gap in evidence.run.not_measured if not gap.metric} - set(systems)
+    return Matrix(
+        systems=tuple(map(legend.label, systems)),
+        rows=tuple(row for row in rows if _states(row) - {"not asked", "not measured"}),
+        not_asked=tuple(row.name for row in rows if _states(row) <= {"not asked"}),
+        not_measured=tuple(
+            row.name
+            for row in rows
+            if "not measured" in _states(row) and _states(row) <= {"not asked", "not measured"}
+        ),
+        absent=tuple(sorted(map(legend.label, gone))),
     )
 
 
-def _timed(rows: list[Verdict]) -> Verdict | None:
-    """The row of starts back to back."""
-    timed = (row for row in rows if plain_metric(row.metric) == FIRST and row.estimate is not None)
-    return next(timed, None)
+def _states(row: Row) -> set[str]:
+    return {cell.state for cell in (*row.cells, row.whole) if cell is not None}
 
 
-def _spelled(value: float | None, unit: str) -> str:
-    if value is None:
-        return quantity(value, unit)
-    factor, short = scale(unit, value)
-    return f"{digits(value * factor)}{NBSP}{_UNITS.get(short, short)}"
+def _row(evidence: Evidence, sentence: Sentence, systems: list[str]) -> Row:
+    whole = sentence.of(ALL)
+    answers = {answer.arm: answer for answer in reversed(sentence.answers)}
+    return Row(
+        claim=sentence.claim.id,
+        name=sentence.claim.short or sentence.claim.sentence,
+        bound=bound(sentence.claim),
+        cells=tuple(_cell(sentence, answers[arm]) if arm in answers else None for arm in systems),
+        whole=_cell(sentence, whole) if whole else None,
+    )
 
 
-def _speed(evidence: Evidence, subject: str, who: str) -> Part | None:
-    rows = _of(evidence, SPEED, subject)
-    whole = _whole(rows)
-    if whole is None or whole.verdict == "not measured":
-        return None
-    what = f"99{NBSP}% of the host's CPU, memory and network performance"
-    if whole.verdict == "supported":
-        return Part(state="supported", found=f"{who} gave the program {what}")
-    if whole.verdict == "refuted":
-        return Part(state="refuted", found=f"{who} did not give {what}: {_worst(evidence, rows)}")
-    return Part(state="inconclusive", question=f"whether {who} gives {what}")
+def _cell(sentence: Sentence, answer: Answer) -> Cell:
+    several = len(sentence.claim.primary) > 1
+    row = answer.row
+    parts = [metric_words(row.metric) if several and row else "", extent(answer) if several else ""]
+    return Cell(
+        state=answer.state,
+        number=amount(sentence.claim, row.estimate) if row else "",
+        span=between(sentence.claim, row) if row else "",
+        what="; ".join(part for part in parts if part),
+    )
 
 
-def _worst(evidence: Evidence, rows: list[Verdict]) -> str:
-    claim = _claim(evidence, SPEED)
-    primary = [row for row in rows if claim is None or claim.role_of(row.metric) == "primary"]
-    refuted = [row for row in primary if row.verdict == "refuted" and row.estimate is not None]
-    if not refuted:
-        return "the table says where"
-    worst = min(refuted, key=lambda row: row.estimate or 0.0)
-    return f"{share(worst.estimate)} at worst ({metric_words(worst.metric)})"
-
-
-def _of(evidence: Evidence, claim: str, arm: str) -> list[Verdict]:
-    return [row for row in evidence.verdicts if row.claim == claim and row.arm == arm]
-
-
-def _claim(evidence: Evidence, name: str) -> Claim | None:
-    return next((claim for claim in evidence.claims.claim if claim.id == name), None)
-
-
-def _whole(rows: list[Verdict]) -> Verdict | None:
-    """The row for all primary metrics together; a claim with a single row is its own whole."""
-    found = next((row for row in rows if row.metric == ALL), None)
-    return found or (rows[0] if len(rows) == 1 else None)
+def extent(answer: Answer) -> str:
+    """How many deciding metrics stand behind an answer: `3 of 11 metrics supported, 2 not asked for`."""
+    if answer.state in ("not asked", "not measured"):
+        return ""
+    good = answer.tally.get("supported", 0)
+    asked = f"{good} of {count(len(answer.asked), 'metric')} supported"
+    return f"{asked}, {len(answer.left_out)} not asked for" if answer.left_out else asked
 
 
 def conditions(evidence: Evidence) -> str:

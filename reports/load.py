@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench import claims as claims_file
 from bench import store
+from bench.answers.sentences import Sentence, sentences
 from bench.claims import Claims
 from bench.model import Metric, Run, Verdict
 from reports.arms import Legend
@@ -33,6 +34,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     claims: Claims
     verdicts: tuple[Verdict, ...]
     remarks: tuple[str, ...] = ()
+
+    @cached_property
+    def sentences(self) -> tuple[Sentence, ...]:
+        """What was found of each sentence under test, system by system."""
+        return sentences(self.run, self.claims, self.verdicts)
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import msgspec
 import pandas as pd
 
+from bench.answers.metric_names import metric_words, plain_metric
+from bench.answers.sentences import amount, between
 from bench.claims import Claim
-from bench.model import ALL, EndedBecause, Place, Verdict
+from bench.model import ALL, INSTRUMENT, EndedBecause, Place, Verdict
 from reports.figures import decisions
 from reports.figures.base import plain
 from reports.load import Evidence
-from reports.names import metric_words, plain_metric
 from reports.panels import Panel, TextTable, panel
-from reports.verdicts import about_instrument, amount, between
 
 DECIDED = ("supported", "refuted")
 
@@ -80,7 +80,7 @@ def courses(evidence: Evidence) -> Iterator[Course]:
     seen: set[tuple[str, str]] = set()
     for row in evidence.verdicts:
         key = (row.metric, row.arm)
-        judged = row.metric != ALL and row.n_sessions > 0 and not about_instrument(row)
+        judged = row.metric != ALL and row.n_sessions > 0 and row.claim not in INSTRUMENT
         if not judged or row.claim not in claims or row.arm not in evidence.systems or key in seen:
             continue
         seen.add(key)

@@ -14,6 +14,7 @@ import msgspec
 from markupsafe import Markup
 
 from bench import store
+from bench.answers.words import count, minutes, quantity, share
 from reports import appendix, arms, headline, panels, verdicts
 from reports.bundle import csp_hash, plotly_bundle
 from reports.conditions import conditions
@@ -21,7 +22,6 @@ from reports.controls import controls
 from reports.downloads import downloads
 from reports.load import Evidence, ReportError, load
 from reports.looks import ended, looks
-from reports.words import count, minutes, quantity, share
 
 NAME = "report.html"
 

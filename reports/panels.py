@@ -9,15 +9,15 @@ import msgspec
 import pandas as pd
 import plotly.graph_objects as go
 
-from bench.model import ALL, Verdict
+from bench.answers.metric_names import metric_words, tail_words
+from bench.answers.sentences import amount, between
+from bench.answers.words import count, quantity
+from bench.model import ALL, INSTRUMENT, Verdict
 from reports.arms import Legend
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import medians, plain
 from reports.load import Evidence
-from reports.names import metric_words, tail_words
 from reports.outliers import extremes
-from reports.verdicts import about_instrument, amount, between
-from reports.words import count, quantity
 
 
 class TextTable(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ def forests(evidence: Evidence) -> Iterator[Panel]:
 
 def _is_host_ratio(evidence: Evidence, row: Verdict) -> bool:
     kinds = {claim.id: claim.kind for claim in evidence.claims.claim}
-    if about_instrument(row) or row.metric == ALL:
+    if row.claim in INSTRUMENT or row.metric == ALL:
         return False
     return row.baseline == evidence.baseline and kinds.get(row.claim, "ratio") == "ratio"
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bench.answers.words import scale
 from reports import arms
 from reports.arms import Legend
 from reports.figures.base import axis, blank, line_at, log_ticks, named, plain
-from reports.words import scale
 
 MOST_POINTS = 1500
 """Points drawn for an arm; beyond, runs of neighbours are shown by their lowest and highest sample."""

@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from bench.answers.words import digits, share
 from reports.arms import INK
 from reports.figures.base import axis, blank, line_at, log_ticks
-from reports.words import digits, share
 
 NEAR = (0.75, 1.3334)
 """A ratio outside is an arrow at the edge as long as most rows are inside; else the axis shows all."""

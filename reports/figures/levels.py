@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from bench.answers.words import quantity, scale
 from reports import arms
 from reports.arms import Legend
 from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain
-from reports.words import quantity, scale
 
 FAR = 12.0
 """Largest over smallest median from which an axis is logarithmic."""

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from bench.answers.words import quantity, scale
 from reports import arms
 from reports.arms import STYLES, Legend
 from reports.figures.base import FONT, Level, axis, blank, line_at, log_ticks, medians, named, plain
-from reports.words import quantity, scale
 
 Floats = NDArray[np.float64]
 

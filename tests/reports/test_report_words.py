@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import words
-from reports.names import metric_words
+from bench.answers import words
+from bench.answers.metric_names import metric_words
 
 NUMBERS = st.floats(1e-9, 1e15)
 

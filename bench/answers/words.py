@@ -59,7 +59,7 @@ def digits(value: float) -> str:
         return "0"
     if size < 1e-3:
         return f"{value:.2g}"
-    decimals = max(0, 2 - math.floor(math.log10(size)))
+    decimals = max(0, 2 - math.floor(math.log10(float(f"{size:.3g}"))))
     return f"{value:,.{decimals}f}"
 
 
