@@ -46,6 +46,16 @@ STYLES = {
     "docker": Style(Ink("#08777d", "#4fd0d6"), "triangle-up", "solid"),
     "crun": Style(Ink("#7b37b8", "#c89bff"), "cross", "dash"),
 }
+_PHASES = tuple(
+    Ink(*pair.split())
+    for pair in (
+        "#0a5cc2 #6cb2ff", "#b34a00 #ffa766", "#14743a #56d186", "#7b37b8 #c89bff", "#85681f #d8bf7a",
+        "#08777d #4fd0d6", "#a3246f #ff8cc8", "#4a545e #c3cbd3", "#3f6b12 #a5d46a", "#b3261e #ff8a80",
+        "#2a3fa8 #9db0ff", "#5f4b3a #cdb7a2", "#7d8792 #8f99a4",
+    )
+)  # fmt: skip
+"""One a phase of a start: as many as there are names of phases."""
+
 _OTHERS = (
     Style(Ink("#a3246f", "#ff8cc8"), "star", "dashdot"),
     Style(Ink("#3f6b12", "#a5d46a"), "hexagon", "longdash"),
@@ -66,7 +76,12 @@ class Legend(Labels):
         return STYLES.get(known) or _OTHERS[sum(name.encode()) % len(_OTHERS)]
 
 
+def phase_ink(place: int) -> str:
+    """The colour of the phase that is the `place`-th of its chart."""
+    return _PHASES[place % len(_PHASES)].light
+
+
 def dark_inks() -> dict[str, str]:
     """Light colour → dark colour, for the script that repaints charts."""
     styles = [*STYLES.values(), *_OTHERS]
-    return {ink.light: ink.dark for ink in [*INK.values(), *(look.ink for look in styles)]}
+    return {ink.light: ink.dark for ink in [*INK.values(), *_PHASES, *(look.ink for look in styles)]}

@@ -13,6 +13,9 @@ from reports.panels import Panel, TextTable, panel
 
 MOST_REASONS = 12
 
+STEADY = 1.02
+"""A clock between whose first and last percentile lies no more than this factor is a flat line."""
+
 REPEATED = "taken under pressure and repeated"
 
 
@@ -40,10 +43,10 @@ def conditions(evidence: Evidence) -> ConditionsSection | None:
                 _by_arm(evidence, recorded),
                 lead=_worst(recorded),
                 alt="CPU pressure and steal of every slice over the time of the run; by arm in the table.",
-                wide=not recorded["frequency_mhz"].notna().any(),
+                wide=not _varies(recorded["frequency_mhz"]),
             )
         )
-    if recorded["frequency_mhz"].notna().any():
+    if _varies(recorded["frequency_mhz"]):
         panels.append(
             panel(
                 "frequency",
@@ -140,6 +143,15 @@ def _by_arm(evidence: Evidence, recorded: pd.DataFrame) -> TextTable:
         "busy CPUs",
     )
     return TextTable(head, tuple(rows))
+
+
+def _varies(clock: pd.Series[float]) -> bool:
+    """Whether the clock moved so much that a picture of it says more than its median."""
+    known = clock.dropna()
+    if known.empty:
+        return False
+    low, high = np.quantile(known, [0.01, 0.99])
+    return bool(high > STEADY * low)
 
 
 def _frequencies(evidence: Evidence, recorded: pd.DataFrame) -> TextTable:

@@ -6,7 +6,7 @@ import msgspec
 
 from bench.answers import headline
 from bench.answers.instrument import negative, positive
-from bench.answers.metric_names import metric_words
+from bench.answers.metric_names import metric_words, plain_metric
 from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
 from bench.answers.words import count, day, listed, quantity
 from bench.model import ALL, State
@@ -110,7 +110,9 @@ def _row(evidence: Evidence, sentence: Sentence, systems: list[str]) -> Row:
 def _cell(sentence: Sentence, answer: Answer) -> Cell:
     several = len(sentence.claim.primary) > 1
     row = answer.row
-    parts = [metric_words(row.metric) if several and row else "", extent(answer) if several else ""]
+    words = metric_words(plain_metric(row.metric)) if several and row else ""
+    part = extent(answer) if several and (answer.state != "supported" or answer.in_part) else ""
+    parts = (words, part)
     return Cell(
         state=answer.state,
         number=amount(sentence.claim, row.estimate) if row else "",

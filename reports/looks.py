@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-import pandas as pd
 
+from bench.answers import course
+from bench.answers.headline import SPEED, subject_of
 from bench.answers.metric_names import metric_words, plain_metric
-from bench.answers.sentences import amount, between
+from bench.answers.sentences import DECIDED, amount
 from bench.claims import Claim
-from bench.model import ALL, INSTRUMENT, EndedBecause, Place, Verdict
-from reports.figures import decisions
-from reports.figures.base import plain
+from bench.model import ALL, INSTRUMENT, EndedBecause, Verdict
+from reports.figures import course as figure
 from reports.load import Evidence
 from reports.panels import Panel, TextTable, panel
-
-DECIDED = ("supported", "refuted")
 
 _ENDED: dict[EndedBecause | None, str] = {
     "decided": "Everything that decides a claim was decided",
@@ -28,12 +26,17 @@ _ENDED: dict[EndedBecause | None, str] = {
 }
 
 
+MOST_LINES = 8
+"""Intervals drawn over sessions: of the headline's sentence first, then the widest."""
+
+
 class LooksSection(msgspec.Struct, frozen=True, kw_only=True):
-    """The section: after how many sessions the run first looked, what ended it, one picture per system."""
+    """The section: after how many sessions the run first looked, what ended it, every metric's sessions."""
 
     first: int
     ended: str
-    panels: tuple[Panel, ...]
+    panel: Panel | None
+    table: TextTable
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,11 +69,62 @@ def looks(evidence: Evidence) -> LooksSection | None:
     found = list(courses(evidence))
     if planned is None or not found:
         return None
-    shown = [arm for arm in evidence.systems if any(one.verdict.arm == arm for one in found)]
-    panels = [_panel(arm, [one for one in found if one.verdict.arm == arm], evidence) for arm in shown]
-    if len(panels) == 1:
-        panels = [msgspec.structs.replace(panels[0], wide=True)]
-    return LooksSection(first=planned.first, ended=ended(evidence), panels=tuple(panels))
+    found.sort(key=lambda one: (not one.primary, evidence.arms.index(one.verdict.arm), one.sessions))
+    cells = tuple(
+        (
+            evidence.legend.label(one.verdict.arm),
+            metric_words(one.verdict.metric) + ("" if one.primary else " (stress)"),
+            one.verdict.verdict,
+            f"{one.sessions} of {planned.last}",
+            one.how,
+        )
+        for one in found
+    )
+    head = ("system", "metric", "verdict", "sessions", "decided")
+    return LooksSection(
+        first=planned.first,
+        ended=ended(evidence),
+        panel=_narrowing(evidence, found),
+        table=TextTable(head, cells),
+    )
+
+
+def _narrowing(evidence: Evidence, found: list[Course]) -> Panel | None:
+    """How the intervals narrowed of what is still open of the headline's system."""
+    subject = subject_of(evidence.run, evidence.verdicts)
+    known = course.widths(evidence.samples, evidence.baseline)
+    open_ = [
+        one.verdict
+        for one in found
+        if one.primary
+        and not one.decided
+        and one.verdict.arm == subject
+        and one.verdict.baseline == evidence.baseline
+        and known.get((one.verdict.metric, subject))
+    ]
+    open_.sort(key=lambda row: (row.claim != SPEED, -known[row.metric, subject][-1][1]))
+    lines = {metric_words(row.metric): known[row.metric, subject] for row in open_[:MOST_LINES]}
+    if not lines:
+        return None
+    claims = {claim.id: claim for claim in evidence.claims.claim}
+    cells = tuple(
+        (
+            metric_words(row.metric),
+            amount(claims[row.claim], row.estimate),
+            f"± {100 * known[row.metric, subject][-1][1]:.1f} %",
+            "; ".join(row.notes),
+        )
+        for row in open_
+    )
+    return panel(
+        "course",
+        f"{evidence.legend.label(subject)}: how what is open narrowed",
+        figure.course(lines),
+        TextTable(("metric", "estimate", "half of the interval", "why it is open"), cells),
+        lead="Half of the 95 % interval after so many sessions. A metric is decided where that is less than "
+        "its distance from the limit; the dashed line is 1 %.",
+        alt="Half of the interval of each open metric over sessions, with a line at one per cent.",
+    )
 
 
 def courses(evidence: Evidence) -> Iterator[Course]:
@@ -100,56 +154,7 @@ def ended(evidence: Evidence) -> str:
     ran = run.sessions_run
     done = ran if ran is not None else int(evidence.samples["session"].nunique())
     text = f"{_ENDED[run.ended_because]} after session {done} of at most {run.plan.sessions}"
-    closed = {(one.scenario, one.arm) for one in run.closed}
-    pairs = _deciding(evidence)
-    counted = f"; {len(pairs & closed)} of {len(pairs)} pairs of scenario and arm were decided at a look"
-    return f"{text}{counted if run.plan.looks and pairs else ''}."
-
-
-def _deciding(evidence: Evidence) -> set[Place]:
-    """(scenario, arm) that decide a claim."""
-    return {
-        (evidence.scenario_of.get(plain_metric(one.verdict.metric), ""), one.verdict.arm)
-        for one in courses(evidence)
-        if one.primary
-    }
-
-
-def _panel(arm: str, found: list[Course], evidence: Evidence) -> Panel:
-    planned = evidence.run.plan.looks
-    assert planned is not None
-    found = sorted(found, key=lambda one: (not one.primary, one.sessions))
-    drawn = [one for one in found if one.primary] or found
-    rows = pd.DataFrame(
-        {
-            "label": [plain(metric_words(one.verdict.metric)) for one in drawn],
-            "sessions": [one.sessions for one in drawn],
-            "state": [one.verdict.verdict for one in drawn],
-            "note": [_note(one) for one in drawn],
-        }
-    )
-    cells = tuple(
-        (
-            metric_words(one.verdict.metric) + ("" if one.primary else " (stress)"),
-            one.verdict.verdict,
-            f"{one.sessions} of {planned.last}",
-            one.how,
-        )
-        for one in found
-    )
-    head = ("metric", "verdict", "sessions", "decided")
-    settled = [one for one in drawn if one.decided]
-    label = evidence.legend.label(arm)
-    return panel(
-        f"looks-{arm}",
-        f"{label}: {len(settled)} of {len(drawn)} decided",
-        decisions.decisions(rows, planned.first, planned.last),
-        TextTable(head, cells),
-        alt=f"Sessions that each primary metric of {label} took to be decided; the table has them.",
-        wide=False,
-    )
-
-
-def _note(one: Course) -> str:
-    value, span = amount(one.claim, one.verdict.estimate), between(one.claim, one.verdict)
-    return f"<b>{plain(one.verdict.metric)}</b><br>{one.verdict.verdict}, {one.how}<br>{value} ({span})"
+    primary = [one for one in courses(evidence) if one.primary]
+    decided = sum(one.decided for one in primary)
+    counted = f"; {decided} of {len(primary)} deciding metrics, each counted once a system, were decided"
+    return f"{text}{counted if primary else ''}."

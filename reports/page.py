@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from markupsafe import Markup
 
 from bench import store
 from bench.answers.words import count, minutes, quantity, share
-from reports import appendix, arms, headline, panels, verdicts
+from reports import appendix, arms, headline, panels, questions, verdicts
 from reports.bundle import csp_hash, plotly_bundle
 from reports.conditions import conditions
 from reports.controls import controls
@@ -101,6 +100,7 @@ def embedded_json(value: Any) -> Markup:
 
 def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
     run = evidence.run
+    deciding, others = questions.forests(evidence)
     return {
         "run": run,
         "banner": headline.banner(evidence),
@@ -108,8 +108,12 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "looks": looks(evidence),
         "conditions": conditions(evidence),
         "claims": verdicts.claim_views(evidence),
-        "forests": list(panels.forests(evidence)),
-        "sections": [(*words, _paired(list(build(evidence)))) for *words, build in SECTIONS],
+        "starts": [*questions.starts(evidence), *panels.phases(evidence)],
+        "distributions": list(panels.distributions(evidence)),
+        "forests": deciding,
+        "other_forests": others,
+        "shades": questions.shades(evidence),
+        "sections": [_section(*words, list(build(evidence))) for *words, build in SECTIONS],
         "order": list(panels.in_run_order(evidence)),
         "medians": panels.all_medians(evidence),
         "most_points": f"{panels.points_each(evidence):,}",
@@ -122,9 +126,36 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "versions": appendix.versions(run),
         "downloads": downloads(evidence.directory, target),
         "documents": DOCUMENTS,
-        "docs": _docs(target),
         "remarks": (*evidence.remarks, *_ended(evidence), *run.notes),
     }
+
+
+MOST_OPEN = 2
+"""Charts of a section that stand open."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the page: its first charts, more in a fold, and lines of text for what needs none."""
+
+    id: str
+    title: str
+    lead: str
+    panels: tuple[panels.Panel, ...]
+    more: tuple[panels.Panel, ...]
+    lines: tuple[str, ...]
+
+
+def _section(name: str, title: str, lead: str, found: list[panels.Shown]) -> Section:
+    charts = [one for one in found if isinstance(one, panels.Panel)]
+    lines = tuple(one for one in found if isinstance(one, str))
+    return Section(
+        id=name,
+        title=title,
+        lead=lead,
+        panels=tuple(_paired(charts[:MOST_OPEN])),
+        more=tuple(_paired(charts[MOST_OPEN:])),
+        lines=lines,
+    )
 
 
 def _ended(evidence: Evidence) -> tuple[str, ...]:
@@ -144,12 +175,6 @@ def _paired(found: list[panels.Panel]) -> list[panels.Panel]:
 
 
 SECTIONS = (
-    (
-        "startup",
-        "Start-up",
-        "How long from the request, on the host's clock. Image present, page cache warm.",
-        panels.start_up,
-    ),
     ("memory", "Memory", "What one more instance costs the host.", panels.memory),
     (
         "network",
@@ -190,10 +215,3 @@ def _counts(evidence: Evidence) -> dict[str, Any]:
         "samples": count(len(evidence.samples), "sample"),
         "lost": len(lost),
     }
-
-
-def _docs(target: Path) -> str:
-    """Relative path to the documents if the page lies in the same tree, else an empty string."""
-    folder = Path(__file__).resolve().parent.parent / "docs"
-    inside = folder.is_dir() and target.resolve().is_relative_to(folder.parent)
-    return os.path.relpath(folder, target.resolve().parent) if inside else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 import msgspec
@@ -10,12 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from bench.answers.metric_names import metric_words, tail_words
-from bench.answers.sentences import amount, between
-from bench.answers.words import count, quantity
-from bench.model import ALL, INSTRUMENT, Verdict
+from bench.answers.words import quantity
 from reports.arms import Legend
-from reports.figures import drift, forest, levels, startup
-from reports.figures.base import medians, plain
+from reports.figures import drift, levels, startup
+from reports.figures.base import Level, medians, plain
 from reports.load import Evidence
 from reports.outliers import extremes
 
@@ -63,122 +60,107 @@ def panel(
     )
 
 
-def forests(evidence: Evidence) -> Iterator[Panel]:
-    """A forest plot for each system and role: primary metrics decide, stress metrics explain."""
-    ratios = [row for row in evidence.verdicts if _is_host_ratio(evidence, row)]
-    systems = [arm for arm in evidence.systems if any(row.arm == arm for row in ratios)]
-    for arm in sorted(systems, key=evidence.legend.is_emulated):
-        for role in ("primary", "stress"):
-            rows = forest_rows(evidence, [row for row in ratios if row.arm == arm], role)
-            if len(rows):
-                yield _forest(evidence.legend, arm, role, rows)
-
-
-def _is_host_ratio(evidence: Evidence, row: Verdict) -> bool:
-    kinds = {claim.id: claim.kind for claim in evidence.claims.claim}
-    if row.claim in INSTRUMENT or row.metric == ALL:
-        return False
-    return row.baseline == evidence.baseline and kinds.get(row.claim, "ratio") == "ratio"
-
-
-def forest_rows(evidence: Evidence, verdicts: list[Verdict], role: str) -> pd.DataFrame:
-    """Rows of one forest plot: one a metric whose role in its claim is `role`, where there is an estimate."""
-    claims = {claim.id: claim for claim in evidence.claims.claim}
-    rows = []
-    for row in verdicts:
-        claim = claims.get(row.claim)
-        if ((claim.role_of(row.metric) if claim else None) or "primary") != role or not row.estimate:
-            continue
-        value, span = amount(claim, row.estimate), between(claim, row)
-        tail = f"{row.verdict}; {count(row.n_pairs, 'pair')} in {count(row.n_sessions, 'session')}"
-        rows.append(
-            {
-                "label": plain(metric_words(row.metric)),
-                "estimate": row.estimate,
-                "low": 0.0 if row.low is None else row.low,
-                "high": math.inf if row.high is None else row.high,
-                "state": row.verdict,
-                "note": f"<b>{plain(row.metric)}</b><br>{value} of the host ({span})<br>{tail}",
-                "words": (metric_words(row.metric), value, span, row.verdict),
-                "margin": row.margin or 0.99,
-            }
+def phases(evidence: Evidence) -> Iterator[Panel]:
+    """What a start is made of."""
+    names = _names(evidence, "startup.phase.")
+    phases = evidence.of(*names)
+    phases = phases[phases["value"] > 0]
+    if len(phases):
+        yield panel(
+            "phases",
+            "What a start is made of",
+            startup.phases(phases, names, evidence.legend),
+            median_table(phases, evidence.legend),
+            lead="Medians of each phase by the host's clock, as shares of the sum in the row's name.",
+            alt="Stacked bars of the phases of a start, one bar per system; the table has their medians.",
         )
-    frame = pd.DataFrame(rows)
-    return frame.drop_duplicates("label", ignore_index=True) if len(frame) else frame
 
 
-def _forest(legend: Legend, arm: str, role: str, rows: pd.DataFrame) -> Panel:
-    kind = "primary metrics, which decide" if role == "primary" else "stress metrics, which explain"
-    lead = (
-        "An emulated processor: these figures are about this way of running only, never about VMs in general."
-        if legend.is_emulated(arm)
-        else ""
-    )
-    states = rows["state"].value_counts()
-    tally = ", ".join(f"{number} {state}" for state, number in states.items())
-    return panel(
-        f"forest-{arm}-{role}",
-        f"{legend.label(arm)}: {kind}",
-        forest.forest(rows, margin=float(rows["margin"].iloc[0])),
-        TextTable(("metric", "performance, host = 100 %", "interval", "verdict"), tuple(rows["words"])),
-        lead=lead if role == "primary" else "",
-        alt=f"Forest plot of performance ratios of {legend.label(arm)} to the host, {kind}: {tally}.",
-    )
-
-
-def start_up(evidence: Evidence) -> Iterator[Panel]:
-    """ECDFs of every start-up metric, then what a start is made of."""
+def distributions(evidence: Evidence) -> Iterator[Panel]:
+    """The share of starts done over time, one picture a way of starting."""
     limit = next((c.margin for c in evidence.claims.claim if c.kind == "quantile" and c.unit == "s"), None)
-    names = [name for name in _names(evidence, "startup.") if not name.startswith("startup.phase.")]
     titles = {
         "startup.first_instruction": "Request to the program's first instruction",
         "startup.first_instruction.paced": "The same, after an idle gap",
         "startup.first_byte": "Request to the first byte a server answers",
     }
+    names = [name for name in _names(evidence, "startup.") if not name.startswith("startup.phase.")]
     for name in sorted(names, key=lambda name: list(titles).index(name) if name in titles else 9):
         rows = evidence.of(name)
-        mark = limit if rows["unit"].iloc[0] == "s" else None
         yield panel(
             f"ecdf-{name}",
             titles.get(name, name),
-            startup.ecdf(rows, evidence.legend, mark),
+            startup.ecdf(rows, evidence.legend, limit if rows["unit"].iloc[0] == "s" else None),
             quantile_table(rows, evidence.legend),
             alt=f"Share of starts done over time for {name}, one line per system; the table has quantiles.",
-            wide=name == "startup.first_instruction",
-        )
-    phases = evidence.of(*_names(evidence, "startup.phase."))
-    if len(phases):
-        yield panel(
-            "phases",
-            "What a start is made of",
-            startup.phases(phases, evidence.legend),
-            median_table(phases, evidence.legend),
-            lead="Medians of each phase by the host's clock, and their sum. Each bar has its own axis.",
-            alt="Stacked bars of the phases of a start, one bar per system; the table has their medians.",
         )
 
 
-def costs(evidence: Evidence, prefix: str, skip: str = "") -> Iterator[Panel]:
+Shown = Panel | str
+"""A chart, or a line of text where a chart would say nothing."""
+
+
+def costs(evidence: Evidence, prefix: str, skip: str = "") -> Iterator[Shown]:
     """A bar chart for every metric that begins with `prefix`, except `skip`."""
-    names = [name for name in _names(evidence, prefix) if name != skip]
-    for name in names:
-        rows, words = evidence.of(name), metric_words(name)
-        yield panel(
-            f"cost-{name}",
-            f"{words[:1].upper()}{words[1:]}",
-            levels.cost_bars(rows, "median", evidence.legend),
-            median_table(rows, evidence.legend),
-            alt=f"Bars of {name}, one a system; the table has the medians.",
-            wide=len(names) == 1,
-        )
+    shown: dict[str, list[Level]] = {}
+    for name in (name for name in _names(evidence, prefix) if name != skip):
+        rows, words = evidence.of(name), _title(metric_words(name))
+        table = medians(rows)
+        twin = next((other for other, known in shown.items() if levels.alike(known, table)), None)
+        shown[name] = table
+        if twin:
+            yield f"{words}: the same as {metric_words(twin)}."
+        elif not levels.differ(table):
+            yield _fact(evidence.legend, words, table, {name: ""})
+        else:
+            yield panel(
+                f"cost-{name}",
+                words,
+                levels.cost_bars(rows, "median", evidence.legend),
+                median_table(rows, evidence.legend),
+                alt=f"Bars of {name}, one a system; the table has the medians.",
+                wide=False,
+            )
+
+
+def _title(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
+
+
+def _differ(legend: Legend, table: list[Level]) -> bool:
+    """Whether a chart says something: of an emulated system everybody knows that it is slow."""
+    return levels.differ([level for level in table if not legend.is_emulated(level.arm)] or table)
+
+
+def _fact(legend: Legend, title: str, table: list[Level], labels: Mapping[str, str]) -> str:
+    """What a chart would show where systems do not differ, or where there is only one."""
+    real = [level for level in table if not legend.is_emulated(level.arm)] or table
+    arms = list(dict.fromkeys(level.arm for level in real))
+    who = legend.label(arms[0]) if len(arms) == 1 else "the same for all systems"
+    slow = dict.fromkeys(level.arm for level in table if level.arm not in arms)
+    apart = (
+        f"; {legend.label(arm)}: {_each([one for one in table if one.arm == arm], labels)}" for arm in slow
+    )
+    return f"{title}, {who}: {_each(real, labels)}{''.join(apart)}."
+
+
+def _each(table: list[Level], labels: Mapping[str, str]) -> str:
+    """The median of each metric, of the first system that has it."""
+    first = {level.metric: level for level in reversed(table)}
+    parts = (
+        f"{labels[name]} {quantity(first[name].median, first[name].unit)}".strip()
+        for name in labels
+        if name in first
+    )
+    return ", ".join(parts)
 
 
 NETWORK = (
-    ("throughput", "Throughput over a 1 Gbit/s line", "network.throughput."),
     ("cpu", "CPU time for each GiB moved", "network.cpu_per_gib."),
+    ("unshaped", "Throughput with no line rate (CPU-bound)", "network.throughput_unshaped."),
+    ("throughput", "Throughput over a 1 Gbit/s line", "network.throughput."),
     ("throughput-10g", "Throughput over a 10 Gbit/s line", "network.throughput_10g."),
     ("cpu-10g", "CPU time for each GiB moved at 10 Gbit/s", "network.cpu_per_gib_10g."),
-    ("unshaped", "Throughput with no line rate (CPU-bound)", "network.throughput_unshaped."),
     ("reverse", "Throughput towards the instance", "network.throughput_reverse."),
     ("streams", "Throughput, several streams", "network.throughput_streams."),
     ("latency", "Time of one request and its answer", "network.latency."),
@@ -186,7 +168,7 @@ NETWORK = (
 )
 
 
-def network(evidence: Evidence) -> Iterator[Panel]:
+def network(evidence: Evidence) -> Iterator[Shown]:
     """What the network gives and what it costs, one row per network mode."""
     for key, title, prefix in NETWORK:
         names = _names(evidence, prefix)
@@ -194,12 +176,12 @@ def network(evidence: Evidence) -> Iterator[Panel]:
             yield _levels_panel(evidence, f"network-{key}", title, prefix, names)
 
 
-def memory(evidence: Evidence) -> Iterator[Panel]:
+def memory(evidence: Evidence) -> Iterator[Shown]:
     """Host memory of an instance."""
     yield from costs(evidence, "memory.per_instance")
 
 
-def disk(evidence: Evidence) -> Iterator[Panel]:
+def disk(evidence: Evidence) -> Iterator[Shown]:
     """Host disk of an instance, then how fast its files are."""
     yield from costs(evidence, "disk.extra_instance")
     yield from costs(evidence, "disk.copy_up", skip="disk.copy_up.time")
@@ -207,15 +189,13 @@ def disk(evidence: Evidence) -> Iterator[Panel]:
 
 
 DISK = (
-    ("Random reads", "disk.randread."),
-    ("Random writes", "disk.randwrite."),
-    ("Sequential reads", "disk.seqread."),
-    ("Sequential writes", "disk.seqwrite."),
+    ("Random reads and writes", "disk.rand"),
+    ("Sequential reads and writes", "disk.seq"),
     ("Time of a first write to a file of the image (copy-up)", "disk.copy_up.time"),
 )
 
 
-def disk_speed(evidence: Evidence) -> Iterator[Panel]:
+def disk_speed(evidence: Evidence) -> Iterator[Shown]:
     """Read and write rates in the image, the writable layer and a volume."""
     for title, prefix in DISK:
         names = _names(evidence, prefix)
@@ -234,7 +214,7 @@ IMAGE_TIMES = {
 }
 
 
-def engines(evidence: Evidence) -> Iterator[Panel]:
+def engines(evidence: Evidence) -> Iterator[Shown]:
     """What users of a daemon wait for: a whole run, then each step of a container's life."""
     yield from costs(evidence, "engine.run")
     for way in ("api", "cli"):
@@ -243,7 +223,7 @@ def engines(evidence: Evidence) -> Iterator[Panel]:
     yield from _chosen(evidence, "engine-memory", "Memory of the daemon", ENGINE_MEMORY)
 
 
-def images(evidence: Evidence) -> Iterator[Panel]:
+def images(evidence: Evidence) -> Iterator[Shown]:
     """What moving and keeping images takes: time, bytes on the wire, bytes on disk."""
     yield from _chosen(evidence, "image-times", "Time of pulls, pushes and commits", IMAGE_TIMES)
     new = ("image.pull.cold", "image.pull.changed", "image.push.changed")
@@ -254,21 +234,26 @@ def images(evidence: Evidence) -> Iterator[Panel]:
     yield from _chosen(evidence, "image-kept", title, dict(sorted(kept.items(), key=lambda one: len(one[0]))))
 
 
-def _chosen(evidence: Evidence, key: str, title: str, labels: Mapping[str, str]) -> Iterator[Panel]:
+def _chosen(evidence: Evidence, key: str, title: str, labels: Mapping[str, str]) -> Iterator[Shown]:
     """A row for each of these metrics that is there, in this order."""
     present = [name for name in labels if len(evidence.of(name))]
     if present:
         yield _levels_of(evidence, key, title, {name: labels[name] for name in present})
 
 
-def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: list[str]) -> Panel:
-    labels = {name: plain(tail_words(name.removeprefix(prefix))) for name in names}
+def _levels_panel(evidence: Evidence, key: str, title: str, prefix: str, names: list[str]) -> Shown:
+    whole = prefix.endswith(".")
+    labels = {name: tail_words(name.removeprefix(prefix)) if whole else metric_words(name) for name in names}
     return _levels_of(evidence, key, title, labels)
 
 
-def _levels_of(evidence: Evidence, key: str, title: str, labels: dict[str, str]) -> Panel:
+def _levels_of(evidence: Evidence, key: str, title: str, labels: dict[str, str]) -> Shown:
     rows = evidence.of(*labels)
     rows = rows[rows["unit"] == rows["unit"].iloc[0]]
+    table = medians(rows)
+    if not _differ(evidence.legend, table):
+        return _fact(evidence.legend, title, table, labels)
+    labels = {name: plain(label) for name, label in labels.items()}
     return panel(
         key,
         title,

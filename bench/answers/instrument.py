@@ -87,8 +87,8 @@ def positive(run: Run, verdicts: Iterable[Verdict]) -> Control | None:
     said = {
         "supported": f"{work} was found in {found} of {len(rows)} metrics, in every family.",
         "refuted": f"{work} was done and not found, so a loss of that size would not be either.",
-        "inconclusive": f"{work} was found in {found} of {len(rows)} metrics: in the others this run was too "
-        "noisy to see a loss of that size.",
+        "inconclusive": f"{work} was found in {found} of {len(rows)} metrics; where it was not, this run was "
+        "too noisy to see a loss of that size.",
         "not measured": "This run has no verdict on its positive control.",
     }
     faults = (

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from bench.answers.words import limit, quantity
 from reports.arms import INK, Legend
 
 CLEAR = "rgba(0,0,0,0)"
@@ -25,6 +26,7 @@ def blank(height: int, traces: Sequence[go.Scatter] = (), **layout: Any) -> go.F
     than all the rest of a page.
     """
     legend = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0, "xanchor": "left"}
+    legend |= {"traceorder": "normal"}
     fixed = {
         "template": {},
         "height": height,
@@ -55,6 +57,20 @@ def line_at(axis_letter: str, place: float, **line: Any) -> dict[str, Any]:
     }
 
 
+def words_at(place: float, text: str, side: str) -> dict[str, Any]:
+    """An annotation: what a line at `place` of the x axis is, above the plot."""
+    return {
+        "x": place,
+        "y": 1,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "text": text,
+        "xanchor": side,
+        "showarrow": False,
+        "font": {"size": 11, "color": INK["muted"].light},
+    }
+
+
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
     """A quiet axis: thin grid, no zero line, room made for its own labels."""
     return {
@@ -68,12 +84,17 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
-def log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Ticks of a log axis at 1, 2, 5 or only at tens, so that two to ten of them fit; range included."""
+def log_ticks(low: float, high: float, unit: str = "") -> dict[str, Any]:
+    """Ticks of a log axis at 1, 2, 5 or only at tens, so that two to ten of them fit; range included.
+
+    With a unit every tick says its own: `100 µs`, `1 ms`, `1 s`.
+    """
     first, last = math.log10(low), math.log10(high)
-    steps = (1, 2, 5) if last - first < 2.2 else (1,)
+    steps = (1, 2, 5) if last - first < 1.3 else (1,)
     ticks = [m * 10.0**e for e in range(math.floor(first) - 1, math.ceil(last) + 1) for m in steps]
-    return {"type": "log", "range": [first, last], "tickvals": [t for t in ticks if low <= t <= high]}
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    named = {"ticktext": [plain(limit(quantity(tick, unit))) for tick in ticks]} if unit else {}
+    return {"type": "log", "range": [first, last], "tickvals": ticks, **named}
 
 
 class Level(msgspec.Struct, frozen=True):

@@ -60,7 +60,7 @@ def frequency(slices: pd.DataFrame) -> go.Figure:
         [line],
         showlegend=False,
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
-        yaxis=axis("MHz", tickformat=",~g"),
+        yaxis=axis("MHz", tickformat=",~f"),
     )
 
 

@@ -52,7 +52,7 @@ def run_order(
         showlegend=True,
         shapes=_sessions(drawn),
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
-        yaxis=axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~g", **scaling),
+        yaxis=axis(plain(shown) + (" (log)" if scaling else ""), tickformat=",~f", **scaling),
     )
 
 

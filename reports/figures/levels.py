@@ -13,8 +13,28 @@ from reports import arms
 from reports.arms import Legend
 from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain
 
+ALIKE = 1.02
+"""Medians within this factor of each other are the same to a reader: a chart of them says nothing."""
+
 FAR = 12.0
 """Largest over smallest median from which an axis is logarithmic."""
+
+
+def differ(table: Sequence[Level]) -> bool:
+    """Whether systems differ in any metric, so that there is something to see."""
+    by_metric: dict[str, list[float]] = {}
+    for level in table:
+        by_metric.setdefault(level.metric, []).append(level.median)
+    return any(max(found) > ALIKE * min(found) for found in by_metric.values())
+
+
+def alike(one: Sequence[Level], other: Sequence[Level]) -> bool:
+    """Whether two metrics have the same medians on the same systems."""
+    both = {level.arm: level.median for level in other}
+    return len(one) == len(other) and all(
+        level.arm in both and max(level.median, both[level.arm]) <= ALIKE * min(level.median, both[level.arm])
+        for level in one
+    )
 
 
 def cost_bars(samples: pd.DataFrame, title: str, legend: Legend) -> go.Figure:
@@ -68,24 +88,25 @@ def levels(samples: pd.DataFrame, rows: Mapping[str, str], title: str, legend: L
         traces,
         showlegend=True,
         shapes=[line_at("y", place - 0.5, color=arms.INK["grid"].light) for place in range(1, len(places))],
-        xaxis=axis(f"{title}, {plain(shown)}{note}", **scaling),
+        xaxis=axis(f"{title}{f', {plain(shown)}' if shown else ''}{note}", **scaling),
         yaxis=axis(showgrid=False, tickvals=list(places.values()), ticktext=names, range=span),
     )
 
 
 def _scale(table: Sequence[Level]) -> tuple[float, str, bool]:
-    """Factor and unit to show, and whether on a log axis: there the middle sets the unit, not the top."""
+    """Factor and unit to show, and whether on a log axis, whose ticks say their own unit."""
     values = sorted(level.median for level in table)
-    far = values[0] > 0 and values[-1] / values[0] > FAR
-    return (*scale(table[0].unit, values[len(values) // 2] if far else values[-1]), far)
+    if values[0] > 0 and values[-1] / values[0] > FAR:
+        return 1.0, "", True
+    return (*scale(table[0].unit, values[-1]), False)
 
 
 def _value_axis(table: Sequence[Level], factor: float, far: bool) -> tuple[dict[str, Any], str]:
     high = max(level.high for level in table) * factor
     if not far:
-        return {"range": [0, (high or 1.0) * 1.08], "tickformat": ",~g"}, ""
+        return {"range": [0, (high or 1.0) * 1.08], "tickformat": ",~f"}, ""
     least = min(level.low for level in table if level.low > 0) * factor
-    return log_ticks(least / 1.3, high * 1.3) | {"tickformat": ",~g"}, " (log)"
+    return log_ticks(least / 1.3, high * 1.3, table[0].unit), " (log)"
 
 
 def _dots(

@@ -1,23 +1,89 @@
-"""Start-up: the whole distribution of start times, and what a start is made of."""
+"""Start-up: every system against one second, the whole distribution, and what a start is made of."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
-from plotly.subplots import make_subplots
 
-from bench.answers.words import quantity, scale
+from bench.answers.words import quantity
 from reports import arms
-from reports.arms import STYLES, Legend
-from reports.figures.base import FONT, Level, axis, blank, line_at, log_ticks, medians, named, plain
+from reports.arms import Legend
+from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain, words_at
 
 Floats = NDArray[np.float64]
 
-PHASE_INKS = ("runtime", "crun", "docker", "vm", "nnd", "host-b", "vm-untuned", "host")
+ROW = 24
+
+
+def starts(rows: pd.DataFrame, margin: float, legend: Legend) -> go.Figure:
+    """A row for each system and end of a start: half of all, 99 of 100, and the line that both are held to.
+
+    `rows`: columns label, arm, median, tail (seconds, nan where unknown), note; the first on top.
+    """
+    rows = rows.reset_index(drop=True)
+    far = rows["tail"].fillna(rows["median"]).max()
+    low, high = rows["median"].min() / 2, max(far, margin) * 2
+    muted = arms.INK["muted"].light
+    return blank(
+        104 + ROW * len(rows),
+        [_reach(rows), _half(rows, legend), _most(rows, legend)],
+        showlegend=True,
+        meta={"rows": ROW},
+        margin={"l": 8, "r": 16, "t": 26, "b": 8},
+        shapes=[line_at("x", margin, width=2, dash="dash", color=muted)],
+        annotations=[words_at(math.log10(margin), plain(f"{margin:g} s"), "center")],
+        xaxis=axis("time from the request (log)", **log_ticks(low, high, "s")),
+        yaxis=axis(
+            showgrid=False,
+            range=[len(rows) - 0.4, -0.6],
+            tickvals=list(range(len(rows))),
+            ticktext=list(rows["label"]),
+        ),
+    )
+
+
+def _reach(rows: pd.DataFrame) -> go.Scatter:
+    """From half of all to 99 of 100."""
+    known = rows[rows["tail"].notna()]
+    ends = [(row.median, row.tail, math.nan) for row in known.itertuples()]
+    return go.Scatter(
+        x=[value for end in ends for value in end],
+        y=[value for place in known.index for value in (place, place, math.nan)],
+        mode="lines",
+        line={"width": 3, "color": arms.INK["axis"].light},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _half(rows: pd.DataFrame, legend: Legend) -> go.Scatter:
+    inks = [legend.style(str(arm)).ink.light for arm in rows["arm"]]
+    return _marks(rows, "median", "half of all starts", {"symbol": "circle", "size": 11, "color": inks})
+
+
+def _most(rows: pd.DataFrame, legend: Legend) -> go.Scatter:
+    known = rows[rows["tail"].notna()]
+    inks = [legend.style(str(arm)).ink.light for arm in known["arm"]]
+    return _marks(
+        known, "tail", "99 of 100", {"symbol": "line-ns", "size": 12, "line": {"width": 3, "color": inks}}
+    )
+
+
+def _marks(rows: pd.DataFrame, column: str, name: str, marker: dict[str, object]) -> go.Scatter:
+    return go.Scatter(
+        x=rows[column],
+        y=rows.index,
+        mode="markers",
+        name=name,
+        marker=marker,
+        text=rows["note"],
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def ecdf(samples: pd.DataFrame, legend: Legend, mark: float | None = None) -> go.Figure:
@@ -26,27 +92,23 @@ def ecdf(samples: pd.DataFrame, legend: Legend, mark: float | None = None) -> go
     `mark` is a time in the metric's unit drawn as a vertical line (a claim's limit), when given.
     """
     unit = str(samples["unit"].iloc[0])
-    factor, shown = scale(unit, float(samples["value"].median()))
     samples = samples[samples["value"] > 0]
-    low = float(samples["value"].min()) * factor
-    high = max(float(samples["value"].max()), mark or 0.0) * factor
+    low = float(samples["value"].min())
+    high = max(float(samples["value"].max()), mark or 0.0)
     lines = [
-        _steps(
-            legend,
-            str(arm),
-            np.sort(rows["value"].to_numpy(dtype="float64")) * factor,
-            plain(shown),
-            high * 1.6,
-        )
+        _steps(legend, str(arm), np.sort(rows["value"].to_numpy(dtype="float64")), unit, high * 1.6)
         for arm, rows in samples.groupby("arm", sort=False, observed=True)
     ]
-    limit = line_at("x", (mark or 0.0) * factor, dash="dash", color=arms.INK["muted"].light)
+    limit = line_at("x", mark or 0.0, dash="dash", color=arms.INK["muted"].light)
+    words = words_at(math.log10(mark or 1.0), plain(f"{mark or 0:g} {unit}"), "center")
     return blank(
-        380,
+        360,
         lines,
         showlegend=True,
+        margin={"l": 8, "r": 16, "t": 26, "b": 8},
         shapes=[] if mark is None else [limit],
-        xaxis=axis(f"time, {plain(shown)} (log)", tickformat=",~g", **log_ticks(low / 1.6, high * 1.6)),
+        annotations=[] if mark is None else [words],
+        xaxis=axis("time from the request (log)", **log_ticks(low / 1.6, high * 1.6, unit)),
         yaxis=axis("share of starts done", range=[0, 1.03], tickformat=".0%"),
     )
 
@@ -60,73 +122,73 @@ def _thin(times: Floats, most: int = 800) -> tuple[Floats, Floats]:
 def _steps(legend: Legend, arm: str, times: Floats, unit: str, end: float) -> go.Scatter:
     look, size = legend.style(arm), len(times)
     at, done = _thin(times)
+    at = np.concatenate([at[:1], at, [end]])
     return go.Scatter(
-        x=np.concatenate([at[:1], at, [end]]).astype("float32"),
+        x=at.astype("float32"),
         y=np.concatenate([[0.0], done, [1.0]]).astype("float32"),
         mode="lines",
         line={"shape": "hv", "width": 2.2, "color": look.ink.light, "dash": look.dash},
         name=named(legend, arm),
-        hovertemplate=f"{named(legend, arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~g}} {unit}"
+        hovertemplate=f"{named(legend, arm)}: %{{y:.0%}} of {size} starts done after %{{x:.3~s}}{plain(unit)}"
         "<extra></extra>",
     )
 
 
-def phases(samples: pd.DataFrame, legend: Legend) -> go.Figure:
-    """Median length of each phase in order of time, one bar and one linear axis per arm.
+def phases(samples: pd.DataFrame, names: Sequence[str], legend: Legend) -> go.Figure:
+    """What share of a start each phase takes: a bar a system, a colour a phase.
 
-    `samples` hold metrics `startup.phase.<name>`. Axes differ: a VM's start takes a thousand containers'.
+    `samples` hold the metrics `names`, `startup.phase.<name>`, which are in order of time. The length of a
+    whole start stands in its row's name.
     """
     table = medians(samples)
     systems = list(dict.fromkeys(level.arm for level in table))
-    figure = make_subplots(rows=len(systems), cols=1, vertical_spacing=0.5 / len(systems))
-    height = 54 + 92 * len(systems)
-    hide = {"mode": "hide", "minsize": 10}
-    margin = {"t": 30, "l": 1, "r": 16, "b": 8}
-    figure.update_layout(
-        blank(height, barmode="stack", showlegend=False, uniformtext=hide, margin=margin).layout
-    )
-    for row, arm in enumerate(systems, start=1):
-        _stack(figure, legend, row, [level for level in table if level.arm == arm])
-    return figure
-
-
-def _stack(figure: go.Figure, legend: Legend, row: int, parts: Sequence[Level]) -> None:
-    total = sum(level.median for level in parts)
-    factor, shown = scale(parts[0].unit, total)
-    for place, level in enumerate(parts):
-        ink = STYLES[PHASE_INKS[place % len(PHASE_INKS)]].ink.light
-        figure.add_trace(_segment(legend, level, total, factor, ink), row=row, col=1)
-    figure.update_xaxes(
-        axis(ticksuffix=f" {plain(shown)}", rangemode="tozero", showgrid=False, nticks=6), row=row, col=1
-    )
-    figure.update_yaxes(axis(showgrid=False, showticklabels=False, automargin=False), row=row, col=1)
-    figure.add_annotation(
-        text=f"<b>{named(legend, parts[0].arm)}</b>: {plain(quantity(total, parts[0].unit))}",
-        x=0,
-        y=1,
-        xref=f"x{'' if row == 1 else row} domain",
-        yref=f"y{'' if row == 1 else row} domain",
-        xanchor="left",
-        yanchor="bottom",
-        showarrow=False,
-        font={"family": FONT, "size": 13},
+    totals = {arm: sum(level.median for level in table if level.arm == arm) for arm in systems}
+    names = [name for name in names if any(level.metric == name for level in table)]
+    labels = {arm: f"{named(legend, arm)}, {plain(quantity(totals[arm], table[0].unit))}" for arm in systems}
+    bars = [
+        _segments([level for level in table if level.metric == name], totals, labels, place)
+        for place, name in enumerate(names)
+    ]
+    return blank(
+        130 + 34 * len(systems),
+        bars,
+        barmode="stack",
+        bargap=0.25,
+        showlegend=True,
+        meta={"rows": 34},
+        xaxis=axis(
+            "share of the start",
+            range=[0, 1],
+            tickvals=[0, 0.25, 0.5, 0.75, 1],
+            tickformat=".0%",
+            showgrid=False,
+        ),
+        yaxis=axis(
+            showgrid=False,
+            range=[len(systems) - 0.4, -0.6],
+            tickvals=list(range(len(systems))),
+            ticktext=[labels[arm] for arm in systems],
+        ),
     )
 
 
-def _segment(legend: Legend, level: Level, total: float, factor: float, ink: str) -> go.Bar:
-    name = plain(level.metric.removeprefix("startup.phase.").replace("_", " "))
-    length = plain(quantity(level.median, level.unit))
-    part = f"{level.median / total:.0%}" if total else "–"
+def _segments(
+    levels: Sequence[Level], totals: dict[str, float], labels: dict[str, str], place: int
+) -> go.Bar:
+    name = plain(levels[0].metric.removeprefix("startup.phase.").replace("_", " "))
+    systems = list(totals)
+    shares = [level.median / totals[level.arm] if totals[level.arm] else 0.0 for level in levels]
+    lengths = [plain(quantity(level.median, level.unit)) for level in levels]
     return go.Bar(
-        x=[level.median * factor],
-        y=[""],
+        x=shares,
+        y=[systems.index(level.arm) for level in levels],
         orientation="h",
-        width=0.9,
         name=name,
-        text=f"{name} {length}",
-        textposition="inside",
-        insidetextanchor="middle",
-        textangle=0,
-        marker={"color": ink, "line": {"width": 0}},
-        hovertemplate=f"{name}: {length} ({part})<extra>{named(legend, level.arm)}</extra>",
+        marker={"color": arms.phase_ink(place), "line": {"width": 0}},
+        text=[
+            f"<b>{labels[level.arm]}</b><br>{name}: {length} ({part:.0%})"
+            for level, length, part in zip(levels, lengths, shares, strict=True)
+        ],
+        textposition="none",
+        hovertemplate="%{text}<extra></extra>",
     )

@@ -7,6 +7,10 @@
   const charts = [...document.querySelectorAll(".chart")];
   const PAPER_WIDTH = 680; // what is left of A4 and of Letter beside our margins, in CSS pixels
   let printing = false;
+
+  // Without scripts the tables stand open and there is no room for charts.
+  document.documentElement.classList.add("drawing");
+  document.querySelectorAll("details.twin").forEach((twin) => twin.removeAttribute("open"));
   let library;
 
   // plotly.js is packed: unpack it once, and run it as the inline script whose hash the page's policy names.
@@ -75,7 +79,7 @@
 
   const fail = (chart, error) => {
     chart.dataset.state = "failed";
-    chart.style.minHeight = "0";
+    chart.style.setProperty("--height", "0");
     chart.textContent = "This browser could not draw the chart; its numbers stand in the table below.";
     chart.title = String(error);
   };
@@ -99,12 +103,20 @@
     show(chart);
   });
 
+  const folds = [...document.querySelectorAll("details:not(.twin)")].filter((fold) => fold.querySelector(".chart"));
+  let opened = [];
   const paper = (on) => () => {
     printing = on;
+    if (on) opened = folds.filter((fold) => !fold.open);
+    opened.forEach((fold) => { fold.open = on; });
     (on ? charts : charts.filter((chart) => chart.dataset.state === "drawn")).forEach(show);
   };
   addEventListener("beforeprint", paper(true));
   addEventListener("afterprint", paper(false));
+
+  const unfold = () => document.getElementById(location.hash.slice(1))?.closest("details")?.setAttribute("open", "");
+  addEventListener("hashchange", unfold);
+  unfold();
 
   const copy = document.getElementById("copy");
   copy.hidden = !navigator.clipboard;
