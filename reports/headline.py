@@ -51,7 +51,7 @@ class Banner(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     sentence: str
     conditions: str
-    limits: tuple[tuple[State, str, str], ...]
+    limits: tuple[tuple[State, str], ...]
     matrix: Matrix | None
 
 
@@ -67,10 +67,10 @@ def banner(evidence: Evidence) -> Banner:
     )
 
 
-def _limits(evidence: Evidence) -> tuple[tuple[State, str, str], ...]:
-    """(state, its word, a sentence) of each control."""
+def _limits(evidence: Evidence) -> tuple[tuple[State, str], ...]:
+    """(state, a sentence) of each control."""
     found = (negative(evidence.run, evidence.verdicts), positive(evidence.run, evidence.verdicts))
-    return tuple((one.state, one.word, one.sentence) for one in found if one and evidence.verdicts)
+    return tuple((one.state, one.sentence) for one in found if one and evidence.verdicts)
 
 
 def _matrix(evidence: Evidence) -> Matrix:

@@ -154,7 +154,7 @@ def ended(evidence: Evidence) -> str:
     ran = run.sessions_run
     done = ran if ran is not None else int(evidence.samples["session"].nunique())
     text = f"{_ENDED[run.ended_because]} after session {done} of at most {run.plan.sessions}"
-    primary = [one for one in courses(evidence) if one.primary]
-    decided = sum(one.decided for one in primary)
-    counted = f"; {decided} of {len(primary)} deciding metrics, each counted once a system, were decided"
-    return f"{text}{counted if primary else ''}."
+    found = [answer for sentence in evidence.sentences for answer in sentence.answers if answer.measured]
+    decided, deciding = sum(one.decided for one in found), sum(len(one.rows) for one in found)
+    counted = f"; {decided} of {deciding} deciding metrics, counted by sentence and system, were decided"
+    return f"{text}{counted if found else ''}."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,9 @@ def _view(evidence: Evidence, target: Path) -> dict[str, Any]:
         "forests": deciding,
         "other_forests": others,
         "shades": questions.shades(evidence),
-        "sections": [_section(*words, list(build(evidence))) for *words, build in SECTIONS],
+        "sections": [
+            _section(name, title, lead, list(build(evidence))) for name, title, lead, build in SECTIONS
+        ],
         "order": list(panels.in_run_order(evidence)),
         "medians": panels.all_medians(evidence),
         "most_points": f"{panels.points_each(evidence):,}",
@@ -140,19 +143,19 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     title: str
     lead: str
-    panels: tuple[panels.Panel, ...]
+    charts: tuple[panels.Panel, ...]
     more: tuple[panels.Panel, ...]
     lines: tuple[str, ...]
 
 
-def _section(name: str, title: str, lead: str, found: list[panels.Shown]) -> Section:
+def _section(name: str, title: str, lead: str, found: Sequence[panels.Shown]) -> Section:
     charts = [one for one in found if isinstance(one, panels.Panel)]
     lines = tuple(one for one in found if isinstance(one, str))
     return Section(
         id=name,
         title=title,
         lead=lead,
-        panels=tuple(_paired(charts[:MOST_OPEN])),
+        charts=tuple(_paired(charts[:MOST_OPEN])),
         more=tuple(_paired(charts[MOST_OPEN:])),
         lines=lines,
     )

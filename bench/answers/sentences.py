@@ -104,7 +104,8 @@ def sentences(run: Run, claims: Claims, verdicts: Iterable[Verdict]) -> tuple[Se
 def _answers(run: Run, claim: Claim, rows: list[Verdict]) -> tuple[Answer, ...]:
     planned = run.plan.arm
     kinds = {name: arm.kind for name, arm in planned.items()}
-    rows = [row for row in rows if row.arm == ALL or claim.speaks_of(row.arm, kinds.get(row.arm))]
+    beside = {claim.baseline_backend, *claim.baselines}
+    rows = [row for row in rows if row.verdict != "not measured" or _is_due(claim, row.arm, beside)]
     groups: dict[tuple[str, str], list[Verdict]] = {}
     for row in sorted(rows, key=lambda row: row.verdict == "not measured"):
         key = (row.arm, row.baseline)
@@ -113,7 +114,8 @@ def _answers(run: Run, claim: Claim, rows: list[Verdict]) -> tuple[Answer, ...]:
         groups.setdefault(key, []).append(row)
     there = {arm for arm, _ in groups}
     for name in run.plan.systems if ALL not in there else ():
-        if name not in there and claim.speaks_of(name, kinds[name]):  # what it is compared with is not there
+        spoken = claim.speaks_of(name, kinds[name]) or claim.speaks_of(planned[name].backend)
+        if spoken and name not in there:  # what it is compared with is not there
             groups[name, ""] = []
     rank = {name: place for place, name in enumerate(planned)}
 
@@ -123,6 +125,11 @@ def _answers(run: Run, claim: Claim, rows: list[Verdict]) -> tuple[Answer, ...]:
         return bool(emulated.intersection(key)), rank.get(key[0], len(rank)), key
 
     return tuple(_answer(run, claim, key, groups[key]) for key in sorted(groups, key=order))
+
+
+def _is_due(claim: Claim, arm: str, beside: set[str]) -> bool:
+    """Whether a gap is about an arm that the sentence speaks of, not about what that is compared with."""
+    return arm == ALL or arm not in beside or claim.speaks_of(arm)
 
 
 def _answer(run: Run, claim: Claim, key: tuple[str, str], rows: list[Verdict]) -> Answer:
@@ -183,9 +190,9 @@ class _Asked:
     """What a run was asked to measure: what its plan has, and what it says that it lacks."""
 
     def __init__(self, run: Run) -> None:
-        self._gaps = run.not_measured
+        self._gaps = run.not_measured  # names arms, or the backend where none could be planned
         self._metrics = {metric.name for metric in run.plan.metrics}
-        self._systems = {run.plan.baseline, *run.plan.systems}
+        self._systems = {*run.plan.arm, *(arm.backend for arm in run.plan.arms)}
 
     def metric(self, name: str, arm: str) -> bool:
         lacked = (gap.metric for gap in self._gaps if gap.metric and gap.arm == arm)

@@ -16,6 +16,9 @@ ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+UNFOLD = (
+    "document.querySelectorAll('details').forEach(fold => { fold.open ||= !!fold.querySelector('.chart'); })"
+)
 ALL_DRAWN = "[...document.querySelectorAll('.chart')].every(chart => chart.dataset.state === 'drawn')"
 INKS = {"light": "rgb(29, 35, 41)", "dark": "rgb(232, 235, 238)"}
 PAPERS = {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 24, 28)"}
@@ -52,7 +55,8 @@ class Reader:
         self.tab.goto(self.address)
 
     def read_all(self) -> None:
-        """Scroll to the end as a person does, until every chart is there."""
+        """Open all folds with charts, and scroll to the end as a person does until every chart is there."""
+        self.tab.evaluate(UNFOLD)
         for _ in range(200):
             self.tab.mouse.wheel(0, 700)
             self.tab.wait_for_timeout(30)
@@ -182,8 +186,30 @@ def test_without_scripts_the_numbers_are_there(
 ) -> None:
     reader = Reader(browser, page, 1280, java_script_enabled=False)
     closing.append(reader)
-    table = reader.tab.locator("#phases-title").locator("xpath=ancestor::figure").locator("details")
-    table.locator("summary").click()
+    figure = reader.tab.locator("#phases-title").locator("xpath=ancestor::figure")
 
     assert reader.tab.locator("noscript p").is_visible()
-    assert table.locator("td").first.is_visible()
+    assert figure.locator("td").first.is_visible()
+    assert not figure.locator(".chart").is_visible()
+
+
+def test_a_page_is_short_enough_for_a_phone(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 390)
+    closing.append(reader)
+
+    assert reader.tab.evaluate("document.documentElement.scrollHeight") < 20_000
+    assert reader.overflow() <= 0
+
+
+def test_a_link_to_a_sentence_unfolds_it(
+    browser: sync_api.Browser, page: Path, closing: list[Reader]
+) -> None:
+    reader = Reader(browser, page, 1280)
+    closing.append(reader)
+    fold = reader.tab.locator("#claim-performance")
+    assert fold.get_attribute("open") is None
+
+    reader.tab.locator(".matrix a[href='#claim-performance']").click()
+    reader.wait_for("document.getElementById('claim-performance').open")

@@ -57,7 +57,8 @@ def said(text: str) -> str:
 def test_a_failed_negative_control_names_the_pair_the_metric_and_by_how_much(evidence: Evidence) -> None:
     joint = verdict("control.aa", "joint", "refuted", arm="host-b", notes=("p = 0.0001",))
     rows = (joint, aa("cpu.integer", "refuted", 0.971), aa("cpu.float", "supported"))
-    found = controls(evidence_of(*rows, *sped("supported"), evidence=evidence))
+    spoiled = evidence_of(*rows, *sped("supported"), evidence=evidence)
+    found = controls(spoiled)
 
     assert found.negative.word == "failed"
     assert len(found.negative.faults) == 1
@@ -67,14 +68,14 @@ def test_a_failed_negative_control_names_the_pair_the_metric_and_by_how_much(evi
         "container again (A/A) beside container (ours)",
         "97.1 %",
     ):
-        assert part in said(found.failure)
+        assert part in said(headline.banner(spoiled).sentence)
 
 
 def test_a_bias_common_to_all_metrics_is_said_by_its_size(evidence: Evidence) -> None:
     joint = verdict("control.aa", "joint", "refuted", arm="host-b", estimate=0.985)
-    found = controls(evidence_of(joint, aa("cpu.integer", "supported"), evidence=evidence))
+    found = headline.banner(evidence_of(joint, aa("cpu.integer", "supported"), evidence=evidence))
 
-    assert "all metrics together: 98.5 %" in said(found.failure)
+    assert "all metrics together: 98.5 %" in said(found.sentence)
 
 
 def test_a_failed_positive_control_makes_the_run_invalid(evidence: Evidence) -> None:
@@ -85,11 +86,11 @@ def test_a_failed_positive_control_makes_the_run_invalid(evidence: Evidence) -> 
     assert head.state == "refuted"
     assert "positive control failed: memory bandwidth: 100.1 %" in said(head.sentence)
     assert "where 98.0 % was expected" in said(head.sentence)
-    assert head.lines == ()
+    assert head.matrix is None
 
 
 @pytest.mark.parametrize(
-    ("state", "word"), [("supported", "found"), ("inconclusive", "lacked power"), ("refuted", "failed")]
+    ("state", "word"), [("supported", "found"), ("inconclusive", "too weak"), ("refuted", "failed")]
 )
 def test_each_family_says_what_was_seen_of_the_extra_work(
     evidence: Evidence, state: model.State, word: str
@@ -106,7 +107,7 @@ def test_each_family_says_what_was_seen_of_the_extra_work(
 def test_lacking_power_does_not_make_a_run_invalid(evidence: Evidence) -> None:
     rows = (PASSED, extra("joint", "inconclusive"))
 
-    assert controls(evidence_of(*rows, evidence=evidence)).failure == ""
+    assert "RUN INVALID" not in headline.banner(evidence_of(*rows, evidence=evidence)).sentence
 
 
 def test_a_run_without_extra_work_has_no_such_control(evidence: Evidence) -> None:
@@ -154,8 +155,18 @@ def test_the_page_of_an_invalid_run_says_so_at_its_head_and_shows_all_controls(
 
     assert head.startswith("RUN INVALID: the negative control failed")
     assert 'class="banner refuted"' in page
-    for part in ("lacked power", "disagree", "Whose clock"):
+    for part in ("too weak", "disagree", "Whose clock", "changes no"):
         assert part in page
+
+
+def test_the_head_says_what_the_controls_could_see(evidence: Evidence) -> None:
+    found = (extra("cpu.integer", "supported"), extra("cpu.float", "inconclusive"))
+    rows = (PASSED, aa("cpu.float", "inconclusive"), extra("joint", "inconclusive"), *found)
+    limits = headline.banner(evidence_of(*rows, evidence=evidence)).limits
+
+    assert [state for state, _ in limits] == ["supported", "inconclusive"]
+    assert "no difference as the worst of 1 metric" in limits[0][1]
+    assert said(limits[1][1]).startswith("2 % of extra work was found in 1 of 2 metrics; where it was not")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from bench import model, store
+from bench.answers import course as course_of
 from reports import conditions, looks
 from reports.arms import Legend
 from reports.figures import conditions as figure
@@ -36,7 +38,7 @@ def all_closed(evidence: Evidence) -> tuple[model.Closed, ...]:
     ("closed", "end", "said"),
     [
         (True, ("decided", 6), "Everything that decides a claim was decided after session 6 of"),
-        (False, ("budget", 4), "The time budget was spent after session 4 of at most 6; 0 of"),
+        (False, ("budget", 4), "The time budget was spent after session 4 of at most 6; "),
         (False, ("nothing left", 5), "Nothing that was open could still be measured after session 5 of"),
         (False, ("last session", 6), "The last session of the plan was measured after session 6 of"),
         (False, ("interrupted", 2), "The run was interrupted after session 2 of at most 6"),
@@ -49,6 +51,13 @@ def test_what_ended_the_run_is_said(
     pairs = all_closed(evidence) if closed else ()
 
     assert said in looks.ended(course(evidence, closed=pairs, ended_because=end[0], sessions_run=end[1]))
+
+
+def test_all_counts_are_of_deciding_metrics(evidence: Evidence) -> None:
+    answers = [one for sentence in evidence.sentences for one in sentence.answers if one.measured]
+    decided, all_ = sum(one.decided for one in answers), sum(sum(one.tally.values()) for one in answers)
+
+    assert f"; {decided} of {all_} deciding metrics" in looks.ended(evidence)
 
 
 def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> None:
@@ -71,12 +80,35 @@ def test_controls_have_no_course(evidence: Evidence) -> None:
     assert {one.verdict.arm for one in looks.courses(evidence)} == set(evidence.systems)
 
 
-def test_a_picture_a_system_with_the_planned_most(evidence: Evidence) -> None:
+def test_what_is_open_of_the_headlines_system_is_drawn_over_the_sessions(evidence: Evidence) -> None:
     section = looks.looks(evidence)
 
     assert section is not None
-    assert [panel.id for panel in section.panels] == [f"looks-{arm}" for arm in evidence.systems]
-    assert '"first look"' in section.panels[0].figure
+    assert section.panel is not None
+    assert section.panel.title == "container (ours): how what is open narrowed"
+    drawn = json.loads(section.panel.figure)["data"]
+    assert 0 < len(drawn) <= looks.MOST_LINES
+    assert all(list(line["x"]) == [2, 3, 4, 5, 6] for line in drawn)
+    assert {row[0] for row in section.table.rows} == {evidence.legend.label(arm) for arm in evidence.systems}
+
+
+def test_a_width_is_that_of_the_judges_interval(evidence: Evidence) -> None:
+    widths = course_of.widths(evidence.samples, "host")
+    row = next(one for one in evidence.verdicts if one.metric == "cpu.syscall" and one.arm == "runtime")
+    sessions, half = widths["cpu.syscall", "runtime"][-1]
+
+    assert sessions == row.n_sessions
+    assert row.low is not None
+    assert row.high is not None
+    assert 0 < half <= (row.high - row.low) / 2  # a look's bound is stricter than a single one's
+
+
+def test_a_clock_that_stands_still_is_no_picture(evidence: Evidence) -> None:
+    still = evidence.samples.assign(frequency_mhz=2900)
+    found = conditions.conditions(msgspec.structs.replace(evidence, samples=still))
+
+    assert found is not None
+    assert [panel.id for panel in found.panels] == ["noise"]
 
 
 def test_a_run_that_looked_only_at_its_end_has_no_such_section(evidence: Evidence) -> None:

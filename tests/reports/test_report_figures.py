@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -10,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.testing import fake_arms
-from reports import arms
+from reports import arms, questions
 from reports.figures import drift, forest, levels, startup
-from reports.figures.base import log_ticks
+from reports.figures.base import Level, log_ticks
 from reports.load import Evidence
 
 
@@ -29,37 +31,88 @@ def rows(*ratios: float, state: str = "supported") -> pd.DataFrame:
     )
 
 
+def span(figure: Any) -> tuple[float, float]:
+    low, high = figure.layout.xaxis.range
+    return low, high
+
+
 def test_a_forest_has_lines_at_the_margin_and_at_the_host() -> None:
     figure = forest.forest(rows(1.0, 0.98))
 
-    assert [shape.x0 for shape in figure.layout.shapes] == [0.99, 1.0]
-    assert figure.layout.xaxis.type == "log"
+    assert [shape.x0 for shape in figure.layout.shapes] == [99.0, 100.0]
+    assert "per cent of the host" in figure.layout.xaxis.title.text
 
 
-def test_a_forest_holds_one_far_value_at_its_edge_and_says_it() -> None:
-    figure = forest.forest(rows(1.0, 0.99, 1.01, 0.11))
-    low, _ = (10**end for end in figure.layout.xaxis.range)
+def test_a_forest_is_zoomed_in_where_99_and_100_differ() -> None:
+    low, high = span(forest.forest(rows(1.0, 0.99, 1.01)))
 
-    assert low > 0.7
-    assert any("11.0" in note.text for note in figure.layout.annotations)
+    assert (100 - 99) / (high - low) > 0.1
 
 
-def test_a_forest_of_far_values_shows_them_all() -> None:
-    figure = forest.forest(rows(0.11, 0.05, 0.9))
-    low, high = (10**end for end in figure.layout.xaxis.range)
+def test_a_forest_holds_far_values_at_its_edge_and_says_them() -> None:
+    figure = forest.forest(rows(1.0, 0.99, 1.01, 0.11, 1.4))
+    low, high = span(figure)
 
-    assert low < 0.05
-    assert high > 1.0
-    assert sum(len(trace.x) for trace in figure.data) == 3
+    assert low > 88
+    assert high < 112
+    texts = [note.text.replace("\u00a0", " ") for note in figure.layout.annotations]
+    assert "◀ 11.0 %" in texts
+    assert "140.0 % ▶" in texts
 
 
-def test_an_interval_without_an_end_reaches_the_edge() -> None:
-    open_ended = rows(1.0).assign(low=0.0, high=math.inf)
-    figure = forest.forest(open_ended)
-    low, high = (10**end for end in figure.layout.xaxis.range)
+def test_an_interval_that_goes_on_outside_ends_in_an_arrow() -> None:
+    wide = rows(1.0, 1.0).assign(low=[0.62, 0.99], high=[1.3, math.inf])
+    figure = forest.forest(wide)
+    low, high = span(figure)
+    arrows = {
+        trace.marker.symbol: list(trace.y) for trace in figure.data if "triangle" in str(trace.marker.symbol)
+    }
 
+    assert arrows == {"triangle-left": [0], "triangle-right": [0, 1]}
     assert figure.data[0].x[0] - figure.data[0].error_x.arrayminus[0] == pytest.approx(low)
     assert figure.data[0].x[0] + figure.data[0].error_x.array[0] == pytest.approx(high)
+
+
+def test_an_interval_inside_has_no_arrow() -> None:
+    assert not [trace for trace in forest.forest(rows(1.0)).data if "triangle" in str(trace.marker.symbol)]
+
+
+def test_only_what_has_a_value_near_the_host_is_worth_a_picture() -> None:
+    assert forest.is_near(rows(0.11, 1.05))
+    assert not forest.is_near(rows(0.11, 0.4))
+
+
+def test_starts_are_beside_one_labelled_second(evidence: Evidence) -> None:
+    (panel,) = questions.starts(evidence)
+    figure = json.loads(panel.figure)
+
+    assert figure["layout"]["shapes"][0]["x0"] == 1.0
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["1 s"]
+    labels = figure["layout"]["yaxis"]["ticktext"]
+    assert labels[0] == "container (ours): to the first instruction"
+    assert labels[-1].startswith("VM (emulated, TCG)")
+    assert "1\u00a0s" in figure["layout"]["xaxis"]["ticktext"]
+
+
+def test_pictures_have_the_worst_first(evidence: Evidence) -> None:
+    deciding, others = questions.forests(evidence)
+    worst = [row[0] for row in deciding[0].table.rows]
+
+    assert worst[0].startswith("CPU time per GiB sent")
+    assert [panel.id for panel in deciding] == [
+        f"forest-{arm}-primary" for arm in ("runtime", "again", "crun")
+    ]
+    assert {panel.id.rpartition("-")[2] for panel in others} == {"disk", "stress"}
+
+
+def test_the_table_of_ratios_begins_with_the_worst_of_a_real_processor(evidence: Evidence) -> None:
+    found = questions.shades(evidence)
+
+    assert found is not None
+    assert found.systems[-1] == "VM (emulated, TCG)"
+    lows = [min(float(c.text) for c in row.cells[:-1] if c) for row in found.deciding]
+    assert lows == sorted(lows)
+    assert {row.metric for row in found.others} >= {"cpu.syscall", "disk.seqread.image"}
 
 
 def test_states_differ_in_shape_and_not_in_colour_alone() -> None:
@@ -84,13 +137,41 @@ def test_a_long_ecdf_is_thinned_and_keeps_both_ends() -> None:
     assert (at[0], at[-1], done[-1]) == (times[0], times[-1], 1.0)
 
 
-def test_phases_stack_to_the_sum_of_the_medians(evidence: Evidence) -> None:
+def test_phases_share_one_scale_and_a_colour_each(evidence: Evidence) -> None:
     names = [name for name in evidence.metrics if name.startswith("startup.phase.")]
-    figure = startup.phases(evidence.of(*names), evidence.legend)
+    figure = startup.phases(evidence.of(*names), names, evidence.legend)
+    totals: dict[int, float] = {}
+    for trace in figure.data:
+        for place, part in zip(trace.y, trace.x, strict=True):
+            totals[place] = totals.get(place, 0.0) + part
 
-    assert {trace.hovertemplate.split("<extra>")[1][:-8] for trace in figure.data} == {
-        evidence.legend.label(arm) for arm in ("runtime", "vm-tcg", "crun")
-    }
+    assert list(totals.values()) == pytest.approx([1.0] * 3)
+    assert len({trace.marker.color for trace in figure.data}) == len(figure.data) > 5
+    assert figure.layout.showlegend
+    assert figure.layout.yaxis.ticktext[0].startswith("container (ours), 1.0")
+
+
+def test_ticks_of_a_log_axis_say_their_unit() -> None:
+    assert [text.replace("\u00a0", " ") for text in log_ticks(5e-5, 2.0, "s")["ticktext"]] == [
+        "100 µs",
+        "1 ms",
+        "10 ms",
+        "100 ms",
+        "1 s",
+    ]
+
+
+def level(metric: str, arm: str, median: float) -> Level:
+    return Level(metric, arm, "s", median, median, median, 9)
+
+
+def test_a_chart_of_equal_values_would_say_nothing() -> None:
+    same = [level("a", "host", 1.0), level("a", "runtime", 1.01), level("b", "host", 5.0)]
+
+    assert not levels.differ(same)
+    assert levels.differ([*same, level("b", "runtime", 5.2)])
+    assert levels.alike(same[:2], [level("c", "host", 1.0), level("c", "runtime", 1.0)])
+    assert not levels.alike(same[:2], [level("c", "host", 1.0), level("c", "runtime", 1.1)])
 
 
 def test_a_cost_of_nothing_is_drawn(few: pd.DataFrame) -> None:

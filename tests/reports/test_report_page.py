@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import itertools
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from reports.bundle import plotly_bundle
 from reports.downloads import MOST_EMBEDDED, downloads
 from reports.load import ReportError
 from reports.page import embedded_json, render
+from tests.paths import REPOSITORY
 from tests.reports import synthetic
 
+STORED = REPOSITORY / "tests" / "bench" / "stored"
 MOST_BYTES = 4_000_000
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{ 7*7 }}"
 
@@ -266,9 +269,63 @@ def test_daemons_have_charts_of_their_steps_and_of_what_they_moved(few: pd.DataF
         "image.disk_per_container.100": "B",
     }
     seen = few[(few["metric"] == "cpu.integer") & few["arm"].isin(["runtime", "crun"])]
-    own = [seen.assign(metric=name, unit=unit, better="lower") for name, unit in units.items()]
+    twice = seen["value"].where(seen["arm"] != "crun", 2 * seen["value"])
+    own = [seen.assign(metric=name, unit=unit, better="lower", value=twice) for name, unit in units.items()]
     page = Outline(render(small(tmp_path / "run", pd.concat([few, *own], ignore_index=True))))
 
     charts = {str(attrs["aria-labelledby"]).removesuffix("-title") for attrs in page.of("figure")}
     assert {"cost-engine.run.cli", "steps-api", "image-times", "image-moved", "image-kept"} <= charts
     assert "steps-cli" not in charts
+
+
+def test_a_chart_that_would_say_nothing_is_a_line_of_text(few: pd.DataFrame, tmp_path: Path) -> None:
+    seen = few[(few["metric"] == "cpu.integer") & few["arm"].isin(["runtime", "crun"])]
+    alone = seen[seen["arm"] == "runtime"].assign(
+        metric="engine.run.cli", unit="s", better="lower", value=0.03
+    )
+    same = seen.assign(metric="network.throughput.nat", unit="bit/s", value=9.56e8)
+    page = render(small(tmp_path / "run", pd.concat([few, alone, same], ignore_index=True)))
+    text = page.read_text().replace("\u00a0", " ")
+
+    assert "A container run and removed, through the command line, container (ours): 30.0 ms." in text
+    assert "Throughput over a 1 Gbit/s line, the same for all systems: NAT 956 Mbit/s." in text
+    charts = {attrs["aria-labelledby"] for attrs in Outline(page).of("figure")}
+    assert not {"cost-engine.run.cli-title", "network-throughput-title"} & charts
+
+
+def test_no_table_has_an_empty_head(page: Path) -> None:
+    heads = page.read_text().split('<th scope="col">')[1:]
+
+    assert all(head.partition("</th>")[0].strip() for head in heads)
+
+
+def test_documents_are_named_and_not_linked(page: Path) -> None:
+    links = [attrs["href"] or "" for attrs in Outline(page).of("a") if "href" in attrs]
+
+    assert not [link for link in links if link.endswith(".md")]
+    assert "docs/method.md" in page.read_text()
+
+
+def test_without_scripts_every_chart_is_an_open_table(page: Path) -> None:
+    outline = Outline(page)
+    twins = [attrs for attrs in outline.of("details") if attrs.get("class") == "twin"]
+    charts = [attrs for attrs in outline.of("div") if attrs.get("class") == "chart"]
+
+    assert len(twins) == len(charts)  # the chart of all samples has the table of medians
+    assert all("open" in twin for twin in twins)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("schema-1.0", "Not asked in this run: "),
+        ("schema-1.1", "Not asked in this run: "),
+        ("schema-1.1-interrupted", "Interrupted before its end"),
+    ],
+)
+def test_a_run_of_an_older_version_is_a_page(tmp_path: Path, name: str, said: str) -> None:
+    where = shutil.copytree(STORED / name, tmp_path / "run")
+    text = render(where).read_text()
+
+    assert said in text
+    assert "could not be settled" not in text

@@ -2,48 +2,12 @@ from __future__ import annotations
 
 import msgspec
 import pandas as pd
-import pytest
 
-from bench import claims, model
+from bench import claims
 from reports import controls, headline, verdicts
 from reports.load import Evidence
 from tests.reports import synthetic
-from tests.reports.made_verdicts import beside, evidence_of, sped, started, verdict
-
-
-@pytest.mark.parametrize(
-    ("start", "speed", "said"),
-    [
-        ("supported", "supported", "A container started its program in 1.10 milliseconds (median) and it"),
-        ("supported", "refuted", "network performance: 83.0 % at worst (CPU time per GiB sent, NAT)"),
-        ("supported", "inconclusive", "(median); whether it gives 99 % of the host's"),
-        ("inconclusive", "inconclusive", "could settle neither whether a container starts within"),
-    ],
-)  # fmt: skip
-def test_the_headline_says_what_was_found(
-    evidence: Evidence, start: model.State, speed: model.State, said: str
-) -> None:
-    found = headline.banner(evidence_of(*started(start), *sped(speed), evidence=evidence))
-
-    assert said in found.sentence.replace("\u00a0", " ")
-
-
-def test_what_is_said_of_the_host_once_more_is_not_said_of_a_container(evidence: Evidence) -> None:
-    rows = [msgspec.structs.replace(row, arm="again") for row in (*started("supported"), *sped("supported"))]
-    found = headline.banner(evidence_of(*rows, evidence=evidence))
-
-    assert found.sentence.startswith(
-        "The host, measured once more as if it were a system, started its program"
-    )
-    assert "container" not in found.sentence
-    assert all(line.about == "host once more, as if a system" for line in found.lines)
-
-
-def test_a_slow_start_is_said_with_its_time(evidence: Evidence) -> None:
-    found = headline.banner(evidence_of(*started("refuted", 2.4), evidence=evidence))
-
-    assert found.state == "refuted"
-    assert "did not start within a second: half the starts took more than 2.40" in found.sentence
+from tests.reports.made_verdicts import evidence_of, sped, verdict
 
 
 def test_the_headline_names_the_machine_the_day_and_the_accelerator(evidence: Evidence) -> None:
@@ -59,50 +23,11 @@ def test_the_conditions_count_the_sessions_that_were_run(evidence: Evidence) -> 
     assert "4 sessions of fresh instances" in found
 
 
-def test_a_failed_control_takes_the_headline(evidence: Evidence) -> None:
-    failed = verdict("control.aa", "joint", "refuted", arm="host-b", notes=("p = 0.0001",))
-    spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
-
-    assert "RUN INVALID: the negative control failed" in headline.banner(spoiled).sentence
-    assert controls.controls(spoiled).negative.word == "failed"
-    assert headline.banner(spoiled).lines == ()
-
-
-def test_a_smoke_run_gives_no_verdict(evidence: Evidence) -> None:
-    plan = msgspec.structs.replace(synthetic.run().plan, profile="smoke")
-
-    assert "no verdict" in headline.banner(evidence_of(evidence=evidence, plan=plan)).sentence
-
-
-def test_every_claim_of_the_file_is_shown(evidence: Evidence) -> None:
-    shown = [view.id for view in verdicts.claim_views(evidence)]
-
-    assert shown == [claim.id for claim in claims.load().claim]
-
-
 def test_a_system_that_was_not_there_is_named_once_a_claim(evidence: Evidence) -> None:
     view = next(view for view in verdicts.claim_views(evidence) if view.id == "performance")
 
     assert set(view.absent) == {"VM (KVM)", "docker"}
     assert "VM (emulated, TCG)" in [opinion.system for opinion in view.opinions]
-
-
-def test_metrics_that_stand_alone_are_tallied(evidence: Evidence) -> None:
-    rows = (
-        verdict("disk.io", "disk.seqread.layer", "supported"),
-        verdict("disk.io", "disk.randread.layer", "refuted"),
-    )
-    (view,) = verdicts.claim_views(evidence_of(*rows, evidence=evidence))
-
-    assert view.opinions[0].state == "refuted"
-    assert view.opinions[0].tally == "1 supported, 1 refuted"
-    assert "random reads" in view.opinions[0].finding
-
-
-def test_an_open_interval_is_said_as_one_bound() -> None:
-    row = verdict("startup.tail", "startup.first_instruction.p99", "inconclusive", low=0.9, high=None)
-
-    assert verdicts.between(None, row).replace("\u00a0", " ") == "at least 90.0 %"
 
 
 def test_stress_rows_come_after_primary_ones(evidence: Evidence) -> None:
@@ -118,43 +43,61 @@ def test_no_samples_at_all_still_have_arms(evidence: Evidence) -> None:
     assert empty.arms == synthetic.ARMS
 
 
-def test_the_banner_has_a_line_for_each_claim_that_was_judged(evidence: Evidence) -> None:
+def rows_of(found: headline.Banner) -> dict[str, headline.Row]:
+    assert found.matrix is not None
+    return {row.claim: row for row in found.matrix.rows}
+
+
+def test_the_matrix_has_a_cell_for_every_sentence_and_system(evidence: Evidence) -> None:
     found = headline.banner(evidence)
-    lines = {line.claim: line for line in found.lines}
-
-    assert lines["performance"].state == "refuted"
-    assert lines["image.immutable"].state == "supported"
-    assert lines["start.vs_vm"].about == "container (ours) against VM (emulated, TCG)"
-    measured = {row.claim for row in evidence.verdicts if row.verdict != "not measured"}
-    assert found.unmeasured == sum(claim.id not in measured for claim in claims.load().claim)
-
-
-@pytest.mark.parametrize(
-    ("daemons", "state"), [("supported", "supported"), ("inconclusive", "supported"), ("refuted", "refuted")]
-)
-def test_the_headline_says_how_long_a_start_takes_through_the_daemon(
-    evidence: Evidence, daemons: model.State, state: model.State
-) -> None:
-    rows = (*started(daemons, 0.0061), *sped(daemons))
-    paced = msgspec.structs.replace(rows[1], metric="startup.first_instruction.paced.p50", estimate=0.012)
-    ours = [msgspec.structs.replace(row, arm="nnd") for row in (*rows, paced)]
-    rows = (*started("supported"), *sped("supported"), *ours)
-    found = headline.banner(evidence_of(*rows, evidence=evidence, plan=beside("nnd")))
-
-    assert "in 1.10 milliseconds (median; 6.10 milliseconds through nnd)" in (
-        found.sentence.replace("\u00a0", " ")
+    assert found.matrix is not None
+    assert found.matrix.systems == (
+        "container (ours)",
+        "host once more, as if a system",
+        "crun",
+        "VM (emulated, TCG)",
     )
-    assert found.state == state
-    assert [(line.about, line.state) for line in found.lines if line.claim == "performance"] == [
-        ("", "supported"),
-        ("nnd (our daemon)", daemons),
-    ]
+    cells = rows_of(found)["performance"].cells
+
+    assert [cell.state if cell else "" for cell in cells] == ["refuted", "inconclusive", "refuted", "refuted"]
+    assert cells[0] is not None
+    assert cells[0].what.startswith("CPU time per GiB sent, NAT; ")
+    assert rows_of(found)["start.vs_vm"].cells[3] is None
+    assert rows_of(found)["image.immutable"].whole is not None
 
 
-def test_a_daemon_of_ours_speaks_for_the_runtime_in_the_banner(evidence: Evidence) -> None:
-    row = verdict("transfer", "*", "supported", arm="nnd")
-    record = msgspec.structs.replace(evidence.run, plan=beside("nnd"))
-    more = msgspec.structs.replace(evidence, run=record, verdicts=(*evidence.verdicts, row))
-    lines = {line.claim: line for line in headline.banner(more).lines}
+def test_what_was_not_asked_is_no_row_and_is_named(evidence: Evidence) -> None:
+    found = headline.banner(evidence).matrix
 
-    assert (lines["transfer"].state, lines["transfer"].about) == ("supported", "nnd (our daemon)")
+    assert found is not None
+    assert "same output everywhere" in found.not_asked
+    assert found.not_measured == ("no disturbance by neighbours",)
+    assert set(found.absent) == {"VM (KVM)", "docker"}
+    assert not {row.claim for row in found.rows} & {"image.portable", "isolation", "transfer"}
+
+
+def test_an_invalid_run_has_no_matrix(evidence: Evidence) -> None:
+    failed = verdict("control.aa", "joint", "refuted", arm="host-b", notes=("p = 0.0001",))
+    spoiled = evidence_of(failed, *sped("supported"), evidence=evidence)
+
+    assert headline.banner(spoiled).matrix is None
+    assert controls.controls(spoiled).negative.word == "failed"
+
+
+def test_sentences_that_were_measured_are_shown_in_the_order_of_the_file(evidence: Evidence) -> None:
+    shown = [view.id for view in verdicts.claim_views(evidence)]
+
+    assert shown == [claim.id for claim in claims.load().claim if claim.id in shown]
+    assert {"performance", "image.immutable"} <= set(shown)
+    assert "isolation" not in shown
+
+
+def test_the_finding_is_the_worst_number_with_its_own_interval(evidence: Evidence) -> None:
+    joint = verdict("performance", "*", "refuted", estimate=0.83, low=0.8, high=0.97)
+    worst = verdict("performance", "network.cpu_per_gib.nat", "refuted", estimate=0.83, low=0.8, high=0.86)
+    fine = verdict("performance", "cpu.integer", "supported")
+    (view,) = verdicts.claim_views(evidence_of(joint, worst, fine, evidence=evidence))
+
+    finding = view.opinions[0].finding.replace("\u00a0", " ")
+    assert finding == "worst, CPU time per GiB sent, NAT: 83.0 % (80.0 to 86.0 %)"
+    assert "bounds that hold for all at once" in view.opinions[0].rows[0].words
