@@ -7,6 +7,7 @@ import msgspec
 from bench.answers import instrument
 from bench.answers.instrument import POSITIVE_WORD, Control, span
 from bench.answers.metric_names import metric_words
+from bench.answers.resolution import resolution
 from bench.answers.sentences import WORST_FIRST
 from bench.answers.words import NBSP, count, share
 from bench.model import ALL, CLOCK, State, Verdict
@@ -48,11 +49,19 @@ def controls(evidence: Evidence) -> Controls:
     return Controls(negative=_negative(evidence), positive=_positive(evidence), clock=_clock(evidence))
 
 
-def _view(control: Control, groups: tuple[str, ...], table: TextTable | None) -> ControlView:
+def copies(evidence: Evidence) -> tuple[Control, str]:
+    """The A/A control, its sentence, and what its silence is worth."""
+    control = instrument.negative(evidence.run, evidence.verdicts)
+    least = resolution(control) if control.state == "supported" else None
+    more = "" if least is None else f" In half of them it could have found one of {share(least)}."
+    return control, f"{control.sentence}{more}"
+
+
+def _view(control: Control, sentence: str, groups: tuple[str, ...], table: TextTable | None) -> ControlView:
     return ControlView(
         state=control.state,
         word=control.word,
-        sentence=control.sentence,
+        sentence=sentence,
         reason=control.joint.reason if control.joint else "",
         faults=control.faults,
         groups=groups,
@@ -61,7 +70,7 @@ def _view(control: Control, groups: tuple[str, ...], table: TextTable | None) ->
 
 
 def _negative(evidence: Evidence) -> ControlView:
-    control = instrument.negative(evidence.run, evidence.verdicts)
+    control, sentence = copies(evidence)
     pairs = {row: _pair(evidence.legend, row) for row in control.rows}
     cells = tuple(
         (metric_words(row.metric), pairs[row], share(row.estimate), span(row), row.reason)
@@ -73,7 +82,7 @@ def _negative(evidence: Evidence) -> ControlView:
         _pair_line(pair, [row for row in control.rows if pairs[row] == pair])
         for pair in dict.fromkeys(pairs.values())
     )
-    return _view(control, groups, TextTable(head, cells) if cells else None)
+    return _view(control, sentence, groups, TextTable(head, cells) if cells else None)
 
 
 def _pair(legend: Legend, row: Verdict) -> str:
@@ -111,7 +120,7 @@ def _positive(evidence: Evidence) -> ControlView | None:
     )
     head = ("family", "metric", "expected", "found, host = 100 %", "verdict", "why")
     groups = tuple(_family_line(family, rows, expected) for family in dict.fromkeys(map(_family, rows)))
-    return _view(control, groups, TextTable(head, cells) if cells else None)
+    return _view(control, control.sentence, groups, TextTable(head, cells) if cells else None)
 
 
 def _family(row: Verdict) -> str:

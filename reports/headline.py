@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 
 from bench.answers import headline
-from bench.answers.instrument import negative, positive
+from bench.answers.instrument import positive
 from bench.answers.metric_names import metric_words, plain_metric
 from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
 from bench.answers.words import count, day, listed, quantity
 from bench.model import ALL, State
+from reports.controls import copies
 from reports.load import Evidence
 
 
@@ -69,8 +70,11 @@ def banner(evidence: Evidence) -> Banner:
 
 def _limits(evidence: Evidence) -> tuple[tuple[State, str], ...]:
     """(state, a sentence) of each control."""
-    found = (negative(evidence.run, evidence.verdicts), positive(evidence.run, evidence.verdicts))
-    return tuple((one.state, one.sentence) for one in found if one and evidence.verdicts)
+    if not evidence.verdicts:
+        return ()
+    alike, sentence = copies(evidence)
+    extra = positive(evidence.run, evidence.verdicts)
+    return ((alike.state, sentence), *(((extra.state, extra.sentence),) if extra else ()))
 
 
 def _matrix(evidence: Evidence) -> Matrix:

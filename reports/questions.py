@@ -80,7 +80,8 @@ def forests(evidence: Evidence) -> tuple[list[Panel], list[Panel]]:
 
     A system without a row near the host has no picture: the table of all has its numbers.
     """
-    deciding, others = [], []
+    deciding: list[Panel] = []
+    others: list[Panel] = []
     for arm in sorted(evidence.systems, key=evidence.legend.is_emulated):
         mine = [row for row in evidence.verdicts if row.arm == arm and _is_host_ratio(evidence, row)]
         for key, what in (

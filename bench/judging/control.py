@@ -148,7 +148,10 @@ def _metric_row(
     elif interval.low >= control.margin and interval.high <= 1.0 / control.margin:
         state, reason = "supported", "equal within the margin on both sides"
     else:
-        reason = "no difference found, but the interval is wider than the margin on one side or both"
+        reason = (
+            f"no difference as the worst of {len(result.adjusted)}, but the interval is wider than the "
+            "margin on one side or both"
+        )
     return control_row(AA, control, place, interval, series.n_pairs, state, (reason,))
 
 
