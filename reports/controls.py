@@ -9,7 +9,7 @@ from bench.answers.instrument import POSITIVE_WORD, Control, span
 from bench.answers.metric_names import metric_words
 from bench.answers.resolution import resolution
 from bench.answers.sentences import WORST_FIRST
-from bench.answers.words import NBSP, count, share
+from bench.answers.words import NBSP, count, listed, share
 from bench.model import ALL, CLOCK, State, Verdict
 from reports.arms import Legend
 from reports.load import Evidence
@@ -142,9 +142,11 @@ def _clock(evidence: Evidence) -> ControlView | None:
     if not rows:
         return None
     off = [row for row in rows if _disagrees(row)]
-    state: State = "refuted" if off else max((row.verdict for row in rows), key=_CLOCK_ORDER.index)
+    state: State = "inconclusive" if off else max((row.verdict for row in rows), key=_CLOCK_ORDER.index)
+    where = listed(list(dict.fromkeys(evidence.legend.label(row.arm) for row in off)))
+    figures = sum(row.metric != ALL for row in off) or len(off)
     sentence = (
-        f"{count(len(off), 'figure')} of {len(rows)} off by more than 1{NBSP}% from the host's own."
+        f"{count(figures, 'figure')} off the host's own by more than 1{NBSP}%, of {where}."
         if off
         else "Guests' clocks and the tools' own figures agree with the host's."
         if state == "supported"
