@@ -129,6 +129,8 @@ def test_a_clock_that_is_off_by_more_than_a_per_cent_is_shown(
     assert found.word == word
     assert found.table is not None
     assert found.table.rows[0][2] == f"{ratio:.4f}"
+    if word == "disagree":
+        assert said(found.sentence) == "1 figure off the host's own by more than 1 %, of container (ours)."
 
 
 def test_the_widest_figure_of_a_system_is_not_a_disagreement_while_it_may_be_noise(

@@ -278,6 +278,7 @@ def test_daemons_have_charts_of_their_steps_and_of_what_they_moved(few: pd.DataF
     assert "steps-cli" not in charts
 
 
+@pytest.mark.slow
 def test_a_chart_that_would_say_nothing_is_a_line_of_text(few: pd.DataFrame, tmp_path: Path) -> None:
     seen = few[(few["metric"] == "cpu.integer") & few["arm"].isin(["runtime", "crun"])]
     alone = seen[seen["arm"] == "runtime"].assign(
@@ -293,12 +294,14 @@ def test_a_chart_that_would_say_nothing_is_a_line_of_text(few: pd.DataFrame, tmp
     assert not {"cost-engine.run.cli-title", "network-throughput-title"} & charts
 
 
+@pytest.mark.slow
 def test_no_table_has_an_empty_head(page: Path) -> None:
     heads = page.read_text().split('<th scope="col">')[1:]
 
     assert all(head.partition("</th>")[0].strip() for head in heads)
 
 
+@pytest.mark.slow
 def test_documents_are_named_and_not_linked(page: Path) -> None:
     links = [attrs["href"] or "" for attrs in Outline(page).of("a") if "href" in attrs]
 
@@ -306,6 +309,7 @@ def test_documents_are_named_and_not_linked(page: Path) -> None:
     assert "docs/method.md" in page.read_text()
 
 
+@pytest.mark.slow
 def test_without_scripts_every_chart_is_an_open_table(page: Path) -> None:
     outline = Outline(page)
     twins = [attrs for attrs in outline.of("details") if attrs.get("class") == "twin"]
@@ -315,6 +319,7 @@ def test_without_scripts_every_chart_is_an_open_table(page: Path) -> None:
     assert all("open" in twin for twin in twins)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [
