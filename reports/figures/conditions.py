@@ -34,7 +34,7 @@ def noise(slices: pd.DataFrame) -> go.Figure:
         (float(drawn[column].max()) for column, _, _ in LINES if drawn[column].notna().any()), default=0.0
     )
     return blank(
-        300,
+        240,
         traces,
         showlegend=True,
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),
@@ -56,7 +56,7 @@ def frequency(slices: pd.DataFrame) -> go.Figure:
         hovertemplate="%{y:,.0f} MHz<extra></extra>",
     )
     return blank(
-        300,
+        240,
         [line],
         showlegend=False,
         xaxis=axis(f"{word} since the run's first sample", rangemode="tozero", showgrid=False),

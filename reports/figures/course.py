@@ -32,12 +32,13 @@ def course(lines: Mapping[str, Widths]) -> go.Figure:
     ends = [width for widths in lines.values() for _, width in widths if width > 0]
     low, high = min([ONE_PERCENT, *ends]) / 1.5, max([ONE_PERCENT, *ends]) * 1.5
     ticks = [tick for tick in TICKS if low <= tick <= high]
+    most = max(sessions for widths in lines.values() for sessions, _ in widths)
     return blank(
-        300 + 20 * len(lines),
+        280 + 20 * len(lines),
         traces,
         showlegend=True,
         shapes=[line_at("y", ONE_PERCENT, width=1.5, dash="dash", color=INK["muted"].light)],
-        xaxis=axis("sessions", showgrid=False, nticks=8),
+        xaxis=axis("sessions", showgrid=False, dtick=max(1, most // 8)),
         yaxis=axis(
             "half of the interval (log)",
             type="log",

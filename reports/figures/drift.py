@@ -47,7 +47,7 @@ def run_order(
     low, high = float(drawn["value"].min()), float(drawn["value"].max())
     scaling = log_ticks(low / 1.3, high * 1.3) if low > 0 and high / low > 20 else {}
     return blank(
-        400,
+        340,
         [*traces, *([_invalid(legend, lost, shown)] if len(lost) else [])],
         showlegend=True,
         shapes=_sessions(drawn),
