@@ -17,7 +17,7 @@ def facts(host: Fingerprint) -> Facts:
     """What a reader needs to judge whether this machine is like theirs."""
     found = (
         ("CPU", host.cpu_model),
-        ("CPUs", f"{host.cpus} (SMT {host.smt})"),
+        ("CPUs", f"{host.cpus} (SMT {host.smt.replace('notsupported', 'not supported')})"),
         ("Memory", quantity(host.memory_bytes, "bytes")),
         ("Kernel", host.kernel),
         ("Distribution", host.distribution),
@@ -35,7 +35,7 @@ def facts(host: Fingerprint) -> Facts:
 
 
 def repeat(run: Run) -> str:
-    """The command line that gives the same plan again: with the seed, into a directory of its own."""
+    """The command line that gives the same plan again: its seed and backends, a directory of its own."""
     _, *words = run.command or ("",)
     kept = []
     for word in (remaining := iter(words)):
@@ -43,8 +43,11 @@ def repeat(run: Run) -> str:
             next(remaining, None)
         elif not word.startswith(("--out=", "--resume=")):
             kept.append(word)
-    seeded = any(word == "--seed" or word.startswith("--seed=") for word in kept)
-    return shlex.join(["ninetynine", *kept, *(() if seeded else ("--seed", str(run.plan.seed)))])
+    backends = dict.fromkeys(arm.backend for arm in run.plan.arms if not arm.is_control)
+    for option, value in (("--seed", str(run.plan.seed)), ("--backends", ",".join(backends))):
+        if not any(word == option or word.startswith(f"{option}=") for word in kept):
+            kept += [option, value]
+    return shlex.join(["ninetynine", *kept])
 
 
 def systems(run: Run) -> tuple[tuple[str, str, str, str], ...]:

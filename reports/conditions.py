@@ -99,7 +99,8 @@ def _sentence(evidence: Evidence, found: pd.DataFrame, recorded: bool) -> str:
     who = ", ".join(f"{number} of {evidence.legend.label(str(arm))}" for arm, number in by_arm.items())
     part = aside["seconds"].sum() / max(found["seconds"].sum(), 1e-9)
     return (
-        f"{count(len(aside), 'slice')} of {len(found):,} were taken under pressure and repeated ({who}), "
+        f"{count(len(aside), 'slice')} of {len(found):,} {'was' if len(aside) == 1 else 'were'} taken under "
+        f"pressure and repeated ({who}), "
         f"which took {_percent(part)} of the measuring time."
     )
 

@@ -136,11 +136,12 @@ def _fact(legend: Legend, title: str, table: list[Level], labels: Mapping[str, s
     """What a chart would show where systems do not differ, or where there is only one."""
     real = [level for level in table if not legend.is_emulated(level.arm)] or table
     arms = list(dict.fromkeys(level.arm for level in real))
-    who = legend.label(arms[0]) if len(arms) == 1 else "the same for all systems"
     slow = dict.fromkeys(level.arm for level in table if level.arm not in arms)
     apart = (
         f"; {legend.label(arm)}: {_each([one for one in table if one.arm == arm], labels)}" for arm in slow
     )
+    alike = "the same for all that are not emulated" if slow else "the same for all systems"
+    who = legend.label(arms[0]) if len(arms) == 1 else alike
     return f"{title}, {who}: {_each(real, labels)}{''.join(apart)}."
 
 

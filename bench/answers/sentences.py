@@ -224,7 +224,7 @@ def amount(claim: Claim | None, value: float | None) -> str:
     if value is None:
         return ""
     if claim is not None and claim.kind in AT_MOST:
-        return f"{digits(value)}{NBSP}times" if claim.unit == "ratio" else quantity(value, claim.unit)
+        return quantity(value, claim.unit)
     far = claim is not None and (claim.margin or 1) > 2
     return f"{digits(value)}{NBSP}times" if far else share(value)
 

@@ -13,7 +13,7 @@ NBSP = "\u00a0"
 
 _ALIASES = {
     "b": "bytes", "byte": "bytes", "B": "bytes", "B/s": "bytes/s", "bits/s": "bit/s", "bps": "bit/s",
-    "seconds": "s", "sec": "s", "s/gib": "s/GiB",
+    "ratio": "times", "seconds": "s", "sec": "s", "s/gib": "s/GiB",
 }  # fmt: skip
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _TIMES = ((60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))

@@ -7,15 +7,17 @@ from bench import model
 from reports import appendix
 from tests.reports import synthetic
 
+SYSTEMS = "--backends host,runtime,again,vm,crun"
+
 
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (("ninetynine", "run", "--seed", "5"), "ninetynine run --seed 5"),
-        (("/x/__main__.py", "run", "--profile", "full"), "ninetynine run --profile full --seed 20261124"),
-        (("ninetynine", "run", "--out", "/tmp/a", "--seed=7"), "ninetynine run --seed=7"),
-        (("ninetynine", "run", "--resume=x", "a b"), "ninetynine run 'a b' --seed 20261124"),
-        ((), "ninetynine --seed 20261124"),
+        (("ninetynine", "run", "--seed", "5"), f"ninetynine run --seed 5 {SYSTEMS}"),
+        (("/x/__main__.py", "run", "--backends=host"), "ninetynine run --backends=host --seed 20261124"),
+        (("ninetynine", "run", "--out", "/tmp/a", "--seed=7"), f"ninetynine run --seed=7 {SYSTEMS}"),
+        (("ninetynine", "run", "--resume=x", "a b"), f"ninetynine run 'a b' --seed 20261124 {SYSTEMS}"),
+        ((), f"ninetynine --seed 20261124 {SYSTEMS}"),
     ],
 )  # fmt: skip
 def test_a_run_is_repeated_with_its_seed_and_into_a_new_directory(
