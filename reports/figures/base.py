@@ -19,7 +19,7 @@ CLEAR = "rgba(0,0,0,0)"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
-def blank(height: int, traces: Sequence[go.Scatter] = (), **layout: Any) -> go.Figure:
+def blank(height: int, traces: Sequence[go.Scatter | go.Bar] = (), **layout: Any) -> go.Figure:
     """A figure on transparent paper, `height` CSS pixels tall, with a legend below the plot.
 
     Traces and layout are taken at once: plotly checks a figure again at every later change, which costs more
@@ -40,6 +40,27 @@ def blank(height: int, traces: Sequence[go.Scatter] = (), **layout: Any) -> go.F
         "dragmode": False,
     }
     return go.Figure(data=list(traces), layout=fixed | layout)
+
+
+ROW = 26
+
+
+def by_row(
+    names: Sequence[str], traces: Sequence[go.Scatter | go.Bar], *, row: int = ROW, **layout: Any
+) -> go.Figure:
+    """A figure with a row for each name, the first on top; a phone shows the names above their rows."""
+    fixed = {
+        "showlegend": True,
+        "meta": {"rows": row},
+        "margin": {"l": 8, "r": 16, "t": 26, "b": 8},
+        "yaxis": axis(
+            showgrid=False,
+            range=[len(names) - 0.4, -0.6],
+            tickvals=list(range(len(names))),
+            ticktext=list(names),
+        ),
+    }
+    return blank(112 + row * max(1, len(names)), traces, **(fixed | layout))
 
 
 def line_at(axis_letter: str, place: float, **line: Any) -> dict[str, Any]:

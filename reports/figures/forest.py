@@ -10,13 +10,12 @@ import plotly.graph_objects as go
 
 from bench.answers.words import limit, share
 from reports.arms import INK
-from reports.figures.base import axis, blank, line_at, words_at
+from reports.figures.base import axis, by_row, line_at, words_at
 
 NEAR = (0.9, 1.1)
 """What is drawn at most. What lies outside is an arrow at the frame, an estimate with its value."""
 
 SYMBOLS = {"supported": "circle", "refuted": "x", "inconclusive": "diamond", "not measured": "line-ns"}
-ROW = 26
 
 
 def is_near(rows: pd.DataFrame) -> bool:
@@ -41,12 +40,9 @@ def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
     ]
     ends = [_ends(rows[inside & (rows["low"] < low)], low, "left")]
     ends.append(_ends(rows[inside & (rows["high"] > high)], high, "right"))
-    return blank(
-        112 + ROW * max(1, len(rows)),
+    return by_row(
+        list(rows["label"]),
         [*traces, *(trace for trace in ends if len(trace.x))],
-        showlegend=True,
-        meta={"rows": ROW},
-        margin={"l": 8, "r": 16, "t": 26, "b": 8},
         shapes=[
             line_at("x", 100 * margin, width=1.5, dash="dash", color=INK["muted"].light),
             line_at("x", 100.0, width=1.5, color=INK["muted"].light),
@@ -61,12 +57,6 @@ def forest(rows: pd.DataFrame, margin: float = 0.99) -> go.Figure:
             range=[100 * low, 100 * high],
             ticksuffix=" %",
             nticks=10,
-        ),
-        yaxis=axis(
-            showgrid=False,
-            range=[len(rows) - 0.4, -0.6],
-            tickvals=list(range(len(rows))),
-            ticktext=list(rows["label"]),
         ),
     )
 

@@ -13,11 +13,20 @@ from numpy.typing import NDArray
 from bench.answers.words import quantity
 from reports import arms
 from reports.arms import Legend
-from reports.figures.base import Level, axis, blank, line_at, log_ticks, medians, named, plain, words_at
+from reports.figures.base import (
+    Level,
+    axis,
+    blank,
+    by_row,
+    line_at,
+    log_ticks,
+    medians,
+    named,
+    plain,
+    words_at,
+)
 
 Floats = NDArray[np.float64]
-
-ROW = 24
 
 
 def starts(rows: pd.DataFrame, margin: float, legend: Legend) -> go.Figure:
@@ -29,21 +38,12 @@ def starts(rows: pd.DataFrame, margin: float, legend: Legend) -> go.Figure:
     far = rows["tail"].fillna(rows["median"]).max()
     low, high = rows["median"].min() / 2, max(far, margin) * 2
     muted = arms.INK["muted"].light
-    return blank(
-        104 + ROW * len(rows),
+    return by_row(
+        list(rows["label"]),
         [_reach(rows), _half(rows, legend), _most(rows, legend)],
-        showlegend=True,
-        meta={"rows": ROW},
-        margin={"l": 8, "r": 16, "t": 26, "b": 8},
         shapes=[line_at("x", margin, width=2, dash="dash", color=muted)],
         annotations=[words_at(math.log10(margin), plain(f"{margin:g} s"), "center")],
         xaxis=axis("time from the request (log)", **log_ticks(low, high, "s")),
-        yaxis=axis(
-            showgrid=False,
-            range=[len(rows) - 0.4, -0.6],
-            tickvals=list(range(len(rows))),
-            ticktext=list(rows["label"]),
-        ),
     )
 
 
@@ -149,25 +149,18 @@ def phases(samples: pd.DataFrame, names: Sequence[str], legend: Legend) -> go.Fi
         _segments([level for level in table if level.metric == name], totals, labels, place)
         for place, name in enumerate(names)
     ]
-    return blank(
-        130 + 34 * len(systems),
+    return by_row(
+        [labels[arm] for arm in systems],
         bars,
+        row=34,
         barmode="stack",
         bargap=0.25,
-        showlegend=True,
-        meta={"rows": 34},
         xaxis=axis(
             "share of the start",
             range=[0, 1],
             tickvals=[0, 0.25, 0.5, 0.75, 1],
             tickformat=".0%",
             showgrid=False,
-        ),
-        yaxis=axis(
-            showgrid=False,
-            range=[len(systems) - 0.4, -0.6],
-            tickvals=list(range(len(systems))),
-            ticktext=[labels[arm] for arm in systems],
         ),
     )
 
