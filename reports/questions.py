@@ -78,7 +78,7 @@ def _start_row(
 def forests(evidence: Evidence) -> tuple[list[Panel], list[Panel]]:
     """Per cent of the host, a picture a system: what decides the sentence about it, and the rest.
 
-    A system without a row near the host has no picture: the table of all has its numbers.
+    An emulated system without a row near the host has no picture: the table of all has its numbers.
     """
     deciding: list[Panel] = []
     others: list[Panel] = []
@@ -90,7 +90,7 @@ def forests(evidence: Evidence) -> tuple[list[Panel], list[Panel]]:
             ("stress", "stress, which explains"),
         ):
             rows = forest_rows(evidence, [row for row in mine if _kind(evidence, row) == key])
-            if len(rows) and forest.is_near(rows):
+            if len(rows) and (forest.is_near(rows) or not evidence.legend.is_emulated(arm)):
                 drawn = _forest(evidence.legend, arm, key, what, rows)
                 (deciding if key == "primary" else others).append(drawn)
     return deciding, others

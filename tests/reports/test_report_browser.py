@@ -199,7 +199,7 @@ def test_a_page_is_short_enough_for_a_phone(
     reader = Reader(browser, page, 390)
     closing.append(reader)
 
-    assert reader.tab.evaluate("document.documentElement.scrollHeight") < 20_000
+    assert reader.tab.evaluate("document.documentElement.scrollHeight") < 18_500
     assert reader.overflow() <= 0
 
 

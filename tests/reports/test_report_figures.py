@@ -16,6 +16,7 @@ from reports import arms, questions
 from reports.figures import drift, forest, levels, startup
 from reports.figures.base import Level, log_ticks
 from reports.load import Evidence
+from tests.reports.made_verdicts import evidence_of, verdict
 
 
 def rows(*ratios: float, state: str = "supported") -> pd.DataFrame:
@@ -103,6 +104,17 @@ def test_pictures_have_the_worst_first(evidence: Evidence) -> None:
         f"forest-{arm}-primary" for arm in ("runtime", "again", "crun")
     ]
     assert {panel.id.rpartition("-")[2] for panel in others} == {"disk", "stress"}
+
+
+def test_a_system_that_is_not_emulated_has_its_picture_however_far_it_is(evidence: Evidence) -> None:
+    far = [
+        verdict("performance", "cpu.integer", "refuted", arm=arm, estimate=0.4, low=0.3, high=0.5)
+        for arm in ("runtime", "vm-tcg")
+    ]
+    deciding, _ = questions.forests(evidence_of(*far, evidence=evidence))
+
+    assert [panel.id for panel in deciding] == ["forest-runtime-primary"]
+    assert "\u25c0 40.0" in json.loads(deciding[0].figure)["layout"]["annotations"][-1]["text"]
 
 
 def test_the_table_of_ratios_begins_with_the_worst_of_a_real_processor(evidence: Evidence) -> None:
