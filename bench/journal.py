@@ -24,7 +24,8 @@ from bench.output import RefusedError
 NAME = Path("log") / "journal.jsonl"
 
 RESUME = "and go on with `ninetynine run --resume`; what was measured before is kept"
-_ELSEWHERE = "or choose another directory with --out; nothing was measured yet"
+ELSEWHERE = "choose a writable directory with --out"
+_NOT_BEGUN = "or choose another directory with --out; nothing was measured yet"
 
 _WRONG_PLACE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -65,10 +66,11 @@ class StartLine(msgspec.Struct, frozen=True, kw_only=True, tag="start"):
 
 
 class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
-    """Steps that were planned and not measured, with the reason."""
+    """Steps that were planned and not measured, with the reason. where: in which session and group of it."""
 
     orders: tuple[int, ...]
     reason: str
+    where: str = ""
 
 
 class ClosedLine(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
@@ -128,11 +130,13 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        there = path.exists()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise write_error("open", path, error) from error
+            elsewhere = "make the directory of the run writable" if there else ELSEWHERE
+            raise write_error("open", path, error, elsewhere=elsewhere) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -153,7 +157,7 @@ class Journal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, size)
-            raise write_error("append to", self.path, error, then=RESUME if size else _ELSEWHERE) from error
+            raise write_error("append to", self.path, error, then=RESUME if size else _NOT_BEGUN) from error
 
     def step(
         self,
@@ -196,6 +200,21 @@ class Journal:
             os.ftruncate(self._fd, whole)
         except OSError as error:
             raise write_error("repair", self.path, error) from error
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process is writing this journal now."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def read(path: Path) -> Contents:
@@ -244,15 +263,20 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
 
-def write_error(operation: str, path: Path, error: OSError, *, then: str = RESUME) -> StoreError:
-    """The StoreError of a failed write, with the advice that fits its errno. then: what to do with space."""
+def write_error(
+    operation: str, path: Path, error: OSError, *, then: str = RESUME, elsewhere: str = ELSEWHERE
+) -> StoreError:
+    """The StoreError of a failed write, with the advice that fits its errno.
+
+    then: what to do with space. elsewhere: what to do where the place cannot be written to.
+    """
     if isinstance(error, RefusedError):
         return StoreError(f"{operation} {path}: {error.strerror}")
     advice = "what was measured before is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = f"free some space {then}"
     elif error.errno in _WRONG_PLACE:
-        advice = "choose a writable directory with --out"
+        advice = elsewhere
     return StoreError(f"{operation} {path}: {error.strerror or error}; {advice}")
 
 

@@ -111,6 +111,9 @@ PROFILES: dict[str, Profile] = {
     ),
 }
 
+MOST_SESSIONS = max(one.sessions for one in PROFILES.values())
+"""What a user can ask for: a verdict that needs more is not in sight."""
+
 MIN_SESSIONS = 5
 """The sessions whose primary metrics the guard never drops: claims ask for five pairs."""
 

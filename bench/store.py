@@ -7,6 +7,7 @@ any byte gives a StoreError that names it, or is made again from the journal, an
 
 from __future__ import annotations
 
+import shlex
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -37,8 +38,6 @@ __all__ = [
 
 RUN, SAMPLES, VERDICTS, REPORT = "run.json", "samples.parquet", "verdicts.json", "report.html"
 
-_REPAIR = "write it again with `ninetynine judge"
-
 COLUMNS = tuple(field.name for field in msgspec.structs.fields(Sample))
 
 _PARQUET_SCHEMA = pa.schema(
@@ -54,14 +53,20 @@ _PARQUET_SCHEMA = pa.schema(
 )
 
 
+def _judge(directory: Path) -> str:
+    """The command that judges a run again."""
+    return f"`ninetynine judge {shlex.quote(str(directory))}`"
+
+
 class Damage(msgspec.Struct, frozen=True):
-    """A file of a run that is missing, cut off or not readable, and what was read instead, for people."""
+    """A file of a run that is missing, cut off or not readable. what: how, and what was read instead."""
 
     path: Path
-    text: str
+    what: str
+    directory: Path
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}"
+        return f"{self.path}: {self.what}; write it again with {_judge(self.directory)}"
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +86,9 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(map(str, self.damage))
 
 
+_MAKE_WRITABLE = "make the directory writable, or judge a copy of it"
+
+
 def new_id() -> str:
     """A run's name: sortable by its start (UTC), unique."""
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{uuid.uuid4().hex[:6]}"
@@ -94,8 +102,9 @@ def create(directory: Path) -> None:
     except OSError as error:
         raise write_error("create", directory, error) from error
     if RUN in present or (directory / journal.NAME).exists():
+        quoted = shlex.quote(str(directory))
         raise StoreError(
-            f"{directory}: holds a run already; go on with --resume {directory}, or choose another --out"
+            f"{directory}: holds a run already; go on with --resume {quoted}, or choose another --out"
         )
     if present:
         raise StoreError(f"{directory}: not empty ({present[0]}, …) and not a run; choose another --out")
@@ -108,8 +117,8 @@ def write_run(directory: Path, run: Run) -> None:
 
 def write_verdicts(directory: Path, verdicts: Sequence[Verdict]) -> None:
     """Write `verdicts.json`, a list."""
-    then = f"and judge again with `ninetynine judge {directory}`; what was measured is kept"
-    write_atomically(directory / VERDICTS, _pretty(list(verdicts)), then=then)
+    then = f"and judge again with {_judge(directory)}; what was measured is kept"
+    write_atomically(directory / VERDICTS, _pretty(list(verdicts)), then=then, elsewhere=_MAKE_WRITABLE)
 
 
 def write_samples(directory: Path, samples: Iterable[Sample]) -> None:
@@ -135,6 +144,23 @@ def is_closed(directory: Path) -> bool:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, StoreError):
         return False
     return run.status != "running" and (directory / SAMPLES).exists()
+
+
+def is_concluded(directory: Path) -> bool:
+    """Whether a closed run has its verdicts and its page too."""
+    try:
+        load_verdicts(directory)
+    except StoreError:
+        return False
+    page = directory / REPORT
+    return is_closed(directory) and page.is_file() and page.stat().st_size > 0
+
+
+def status(directory: Path, run: Run) -> str:
+    """A run's status; one that was killed is `interrupted`: no process holds its journal any more."""
+    if run.status == "running" and not journal.is_held(directory / journal.NAME):
+        return "interrupted"
+    return run.status
 
 
 def load(directory: Path) -> Loaded:
@@ -171,21 +197,26 @@ def load_verdicts(directory: Path) -> list[Verdict]:
         rows = msgspec.json.decode(path.read_bytes(), type=list[dict[str, Any]])
         return msgspec.convert([upgrade.verdict(row) for row in rows], list[Verdict])
     except FileNotFoundError as error:
-        raise StoreError(f"{path}: missing; make it with `ninetynine judge {directory}`") from error
+        raise StoreError(f"{path}: missing; make it with {_judge(directory)}") from error
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path}: cut off or damaged ({error}); make it again with `ninetynine judge {directory}`"
+            f"{path}: cut off or damaged ({error}); make it again with {_judge(directory)}"
         ) from error
 
 
-def write_atomically(path: Path, data: bytes, *, then: str = RESUME) -> None:
-    """Replace `path` by `data`, or leave it as it was. Raises StoreError; then: its advice on a full disk."""
+def write_atomically(
+    path: Path, data: bytes, *, then: str = RESUME, elsewhere: str = journal.ELSEWHERE
+) -> None:
+    """Replace `path` by `data`, or leave it as it was.
+
+    Raises StoreError; then: its advice on a full disk, elsewhere: where the place cannot be written to.
+    """
     try:
         output.write(path, data)
     except OSError as error:
-        raise write_error("write", path, error, then=then) from error
+        raise write_error("write", path, error, then=then, elsewhere=elsewhere) from error
 
 
 def frame(samples: Iterable[Sample]) -> pd.DataFrame:
@@ -211,8 +242,7 @@ def _run(directory: Path, damage: list[Damage]) -> Run:
         run = journal.read(directory / journal.NAME).run
     except StoreError as error:
         raise StoreError(f"{path}: {why}, and no help from the journal: {error}") from error
-    text = f"{why}; the run was read from {journal.NAME} instead; {_REPAIR} {directory}`"
-    damage.append(Damage(path, text))
+    damage.append(Damage(path, f"{why}; the run was read from {journal.NAME} instead", directory))
     return run
 
 
@@ -256,8 +286,7 @@ def _samples(directory: Path, run: Run, damage: list[Damage]) -> pd.DataFrame:
         )
     if why:
         many = f"{len(contents.samples)} samples"
-        text = f"{why}; {many} were read from {journal.NAME} instead; {_REPAIR} {directory}`"
-        damage.append(Damage(path, text))
+        damage.append(Damage(path, f"{why}; {many} were read from {journal.NAME} instead", directory))
     return frame(contents.samples)
 
 
@@ -270,8 +299,7 @@ def _check_journal(directory: Path, run: Run, damage: list[Damage]) -> None:
     except StoreError:
         whole = False
     if not whole:
-        text = f"cut off or damaged; {SAMPLES} has all samples; {_REPAIR} {directory}`"
-        damage.append(Damage(path, text))
+        damage.append(Damage(path, f"cut off or damaged; {SAMPLES} has all samples", directory))
 
 
 def _to_frame(table: pa.Table) -> pd.DataFrame:

@@ -45,6 +45,16 @@ class Labels:
             return f"VM ({'emulated, TCG' if arm.emulated else 'KVM'}{untuned})"
         return _LABELS.get(arm.backend, arm.name)
 
+    def brief(self, name: str) -> str:
+        """The same in at most ten characters, for a terminal."""
+        arm = self._arms.get(name)
+        backend = arm.backend if arm else name
+        if arm is not None and arm.kind == "vm":
+            return "untuned VM" if backend == UNTUNED else f"VM ({'TCG' if arm.emulated else 'KVM'})"
+        return {RUNTIME: "container", AGAIN: "host again"}.get(
+            name if arm and arm.is_control else backend, name
+        )
+
     def is_emulated(self, name: str) -> bool:
         """Whether the arm's processor is software."""
         return name in self._arms and self._arms[name].emulated

@@ -14,6 +14,9 @@ from bench.stats.control import FLOOR, RESERVE
 POWER = 0.8
 """Chance of finding it."""
 
+_LARGEST = 20.0
+"""A log-ratio beyond any difference that somebody could ask for."""
+
 
 def resolution(control: Control) -> float | None:
     """The difference, as a share, that this control finds with chance POWER in half of its metrics.
@@ -25,7 +28,7 @@ def resolution(control: Control) -> float | None:
     if control.joint is None or not rows:
         return None
     level = control.joint.alpha * RESERVE / 2 / len(rows)
-    return statistics.median(math.expm1(_found(row, level)) for row in rows)
+    return math.expm1(min(_LARGEST, statistics.median(_found(row, level) for row in rows)))
 
 
 def _found(row: Verdict, level: float) -> float:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -53,9 +54,11 @@ class HostBackend:
         self._started = Started()
 
     def probe(self) -> BackendInfo | NotAvailable:
-        """Check for root, the only requirement."""
+        """Check for root and for `cp`, which copies the image."""
         if os.geteuid() != 0:
             return NotAvailable("chroot into the bench image needs root; run as root")
+        if shutil.which("cp") is None:
+            return NotAvailable(f"no `cp` on PATH ({os.environ.get('PATH', '')}); correct PATH")
         return BackendInfo(
             name=self.name,
             kind="host",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import sys
+import importlib.metadata
+from typing import Annotated
 
 import typer
 
 from bench.cli import comparing, doctor, judging, listing, tuning, verbs
+from bench.cli.console import make_writable
 
 __all__ = ["app", "main"]
 
@@ -20,6 +21,25 @@ app = typer.Typer(
 )
 
 _RUN = "results/20261124-090000-ab12cd"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ninetynine {importlib.metadata.version('ninetynine')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", metavar="", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 app.command("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
     verbs.run
@@ -45,7 +65,6 @@ app.command("untune", epilog="Example: ninetynine untune --json")(tuning.untune)
 
 
 def main() -> None:
-    """Run the command line. A terminal that knows only ASCII gets escapes, not an error."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    """Run the command line."""
+    make_writable()
     app()

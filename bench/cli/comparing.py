@@ -103,28 +103,40 @@ def compare_runs(
         Path | None, typer.Argument(metavar="NEW", help="The run directory to check, of the same host.")
     ] = None,
     gate: Annotated[
-        bool, typer.Option("--gate", help="Exit with 1 if something is worse, 2 if it cannot tell.")
+        bool,
+        typer.Option("--gate", metavar="", help="Exit with 1 if something is worse, 2 if it cannot tell."),
     ] = False,
-    margin: Annotated[float, typer.Option(help="The share of OLD's performance that NEW must keep.")] = 0.99,
+    margin: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of OLD's performance that NEW must keep.")
+    ] = 0.99,
     alpha: Annotated[
-        float, typer.Option(help="The chance of a false `worse` over all primary metrics, and of each bound.")
+        float,
+        typer.Option(
+            metavar="CHANCE",
+            help="The chance of a false `worse` over all primary metrics, and of each bound.",
+        ),
     ] = 0.05,
     allow: Annotated[
         list[str] | None,
         typer.Option(metavar="ITEM", help="Compare although ITEM differs, for example `kernel`. Repeatable."),
     ] = None,
     backends: Annotated[
-        str | None, typer.Option(help="Only these backends, separated by commas. Default: all of OLD.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these backends, separated by commas. Default: all of OLD."),
     ] = None,
     is_live: Annotated[
         bool,
-        typer.Option("--live", help="Measure NEW now, as OLD was measured; measure what is worse again."),
+        typer.Option(
+            "--live", metavar="", help="Measure NEW now, as OLD was measured; measure what is worse again."
+        ),
     ] = False,
     budget: Annotated[
-        float | None, typer.Option(help="With --live: seconds of measuring per run. Default: as OLD.")
+        float | None,
+        typer.Option(metavar="SECONDS", help="With --live: seconds of measuring per run. Default: as OLD."),
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="With --live: the directory for NEW; new or empty.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="With --live: the directory for NEW; new or empty."),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -141,7 +153,7 @@ def compare_runs(
         margin=margin,
         alpha=alpha,
         allow=tuple(allow or ()),
-        backends=tuple(names.split(backends)),
+        backends=tuple(names.split("backend", backends)),
         budget=budget,
         out=out_dir,
         quiet=as_json,
@@ -228,7 +240,7 @@ def _measure(
     )
     with interruptible():
         ended = execute.start(current(), options, watch)
-        judged(store.load(ended.directory))
+        store.write_verdicts(ended.directory, judged(store.load(ended.directory)))
     if ended.run.status == "interrupted":
         raise CliError(
             f"interrupted; continue with `ninetynine run --resume {ended.directory}`, "

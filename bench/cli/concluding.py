@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import claims, store
+from bench import claims
 from bench.cli.errors import CliError
 from bench.journal import Contents
 from bench.judge import CONTROLS, judge
@@ -33,7 +33,7 @@ def conclude(plan: Plan, contents: Contents, status: str) -> list[NotMeasured]:
 
 
 def judged(loaded: Loaded) -> list[Verdict]:
-    """Judge a run and write `verdicts.json`."""
+    """Judge a run."""
     run = loaded.run
     verdicts = judge(
         loaded.samples,
@@ -46,7 +46,6 @@ def judged(loaded: Loaded) -> list[Verdict]:
     )
     if run.plan.profile == "smoke":
         verdicts = [_withheld(one) for one in verdicts]
-    store.write_verdicts(loaded.directory, verdicts)
     return verdicts
 
 

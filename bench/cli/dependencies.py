@@ -22,7 +22,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
     image, from the cache if it was built before. digest: recomputes the image's digest from its bytes. wire:
     opens the link to the remote peer for the run's CPUs; sweep_wire removes what a killed run left of it.
     registry: opens the counting registry in a directory, with a program for its images. needs_root: whether
-    a run needs root.
+    a run needs root. self_test_s: how long a run tests the host's noise before it measures (0: not at all).
     """
 
     backends: Mapping[str, Callable[[Path], Backend]]
@@ -34,6 +34,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
     sweep_wire: Callable[[], object] = list
     registry: Callable[[Path, Path], AbstractContextManager[object]] | None = None
     needs_root: bool = True
+    self_test_s: float = 8.0
 
     @classmethod
     def fake(
@@ -50,6 +51,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
             build_image=lambda cache, tell: image,
             digest=lambda built: built.digest,
             needs_root=False,
+            self_test_s=0.0,
         )
 
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
-from bench.cli import names, setup, tables
+from bench.cli import ahead, names, setup, tables
 from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, guarded
@@ -29,7 +29,6 @@ from bench.host.spread import Noise
 from bench.model import BackendInfo
 from bench.plan import arms_for, make_plan
 from bench.profiles import profile
-from bench.scenarios.base import error_text
 
 NOISY = 4
 """Exit status: everything can be measured, but a quick run will probably end without a 1 % verdict."""
@@ -51,11 +50,16 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 @guarded
 def doctor(
-    quick: Annotated[bool, typer.Option("--quick", help="Only check; no self-test, no forecast.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", metavar="", help="Only check; no self-test, no forecast.")
+    ] = False,
     seconds: Annotated[
-        float, typer.Option(min=1.0, max=600.0, help="Seconds of measuring for the self-test.")
+        float,
+        typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="Seconds of measuring for the self-test."),
     ] = selftest.SECONDS,
-    cpus: Annotated[str | None, typer.Option(help="CPUs, as for `run`. Default: the first two.")] = None,
+    cpus: Annotated[
+        str | None, typer.Option(metavar="LIST", help="CPUs, as for `run`. Default: the first two.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int:
     """Check what can be measured here, how noisy it is, and how long a verdict takes.
@@ -155,16 +159,13 @@ def _with_image(
     if built is None:
         raise _NoImageError("rough, since the bench image is not built yet (the first run builds it)")
     tell(0.0, "preparing the image")
-    scenarios = selftest.chosen(deps.scenarios)
     try:
         backend.prepare(built)
-        with _wire(deps, built, cpus) as (wire, trouble):
-            noise = selftest.run(backend, scenarios, cpus, wire=wire, seconds=seconds, tell=tell)
+        return ahead.noise(deps, backend, built, cpus, seconds, tell)
     except BackendError as error:
         raise _NoImageError(f"rough, since the host's instances do not start: {error}") from error
     finally:
         backend.cleanup()
-    return msgspec.structs.replace(noise, trouble=(*trouble, *noise.trouble))
 
 
 def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
@@ -172,21 +173,6 @@ def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
     if deps.build_image is image.build and not image.is_built(cache):
         return None
     return deps.build_image(cache, lambda text: None)
-
-
-@contextlib.contextmanager
-def _wire(
-    deps: Dependencies, built: BenchImage, cpus: tuple[int, ...]
-) -> Iterator[tuple[object | None, list[str]]]:
-    """Yield the wire to the peer (None if it cannot be opened) and the reasons."""
-    with contextlib.ExitStack() as stack:
-        trouble: list[str] = []
-        wire: object | None = None
-        try:
-            wire = stack.enter_context(deps.wire(built.rootfs, cpus)) if deps.wire else None
-        except Exception as error:  # whatever it is, CPU and memory can still be tested
-            trouble.append(f"network not tested: {error_text(error)}")
-        yield wire, trouble
 
 
 def forecast_of(deps: Dependencies, noise: Noise, cpus: tuple[int, ...]) -> Forecast:

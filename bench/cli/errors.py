@@ -72,9 +72,9 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
             status = _say(error, BROKEN)
         except KeyboardInterrupt:
             status = _say("interrupted", INTERRUPTED)
-        except BrokenPipeError:
+        except BrokenPipeError:  # the reader (`head`, a pager) has seen enough, which is no error
             _forget_output()
-            status = BROKEN
+            status = COMPLETE
         except OSError as error:
             if error.filename is not None or error.errno not in _FULL:
                 raise

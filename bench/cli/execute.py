@@ -8,29 +8,27 @@ import functools
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bench import claims, journal, measure, store
-from bench.cli import names, setup
+from bench.cli import ahead, names, setup
 from bench.cli.concluding import conclude
+from bench.cli.console import command
 from bench.cli.dependencies import Dependencies, cache_dir
 from bench.cli.errors import USAGE, CliError
+from bench.cli.exclusive import measuring
 from bench.host.fingerprint import fingerprint, versions
-from bench.host.preflight import host_checks
 from bench.image.recipe import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
 from bench.judging.deciding import Progress, progress
 from bench.measure.pressure import repeated
 from bench.model import SCHEMA_VERSION, Closed, NotMeasured, Plan, Run, Sample
-from bench.plan import make_plan
 from bench.profiles import Profile, profile
 from bench.scenarios.base import Scenario
-
-LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
-"""Limits of --budget: a session of one family takes about ten seconds; more than a day is two runs."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,50 +54,82 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
 def start(deps: Dependencies, options: Options, observer: measure.Observer) -> Ended:
     """Carry out a new run, from names to a closed directory. Raises CliError, StoreError, BackendError,
     PlanError."""
-    chosen = _within(profile(options.profile), options.budget)
-    typed = names.backends(options.backends, chosen.backends, list(deps.backends))
-    offered = names.scenarios(options.families, deps.scenarios)
-    cpus = names.cpus(options.cpus, os.sched_getaffinity(0))
+    asked = choose(deps, options)
     require_root(deps)
-    identity = store.new_id()
+    identity, cache = store.new_id(), cache_dir()
     directory = options.out or options.results / identity
-    store.create(directory)
-    with _removed_while_empty(directory), setup.stage(deps, typed, cache_dir(), observer.say) as stage:
-        excluded, missing = setup.exclusions(stage, offered, cpus, chosen)
-        seed = options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big")
-        plan = make_plan(chosen, seed, stage.arms, offered, cpus=cpus, excluded=excluded)
-        run = _planned(identity, plan, stage, missing, cache_dir())
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(measuring(cache, asked.cpus, f"the run {directory}", observer.note))
+        store.create(directory)
+        stack.enter_context(_removed_while_empty(directory))
+        # Before the set-up, whose own work is no reason to warn.
+        found = ahead.disturbing(cache, asked.cpus)
+        for check in found:
+            observer.note(f"{check.name}: {check.found}")
+        stage = stack.enter_context(setup.stage(deps, asked.backends, cache, observer.say))
+        plan, missing = asked.planned(stage)
+        known = {one.name: one for one in asked.scenarios}
+        doubts = (
+            *ahead.outlook(deps, stage, plan, asked.profile, observer.say),
+            *ahead.short(plan, known, asked.profile),
+        )
+        for text in doubts:
+            observer.note(text)
+        if found or doubts:
+            observer.note("Ctrl-C now ends the run before it has begun")
+        heed = (*map(ahead.sentence, found), *doubts)
+        run = _planned(identity, plan, stage, missing, cache, heed)
         with Journal(directory / journal.NAME) as book:
             book.append(RunLine(run=run))
             store.write_run(directory, run)
-            return _measure(deps, directory, run, stage, chosen, book, None, observer)
+            return _measure(deps, directory, run, stage, asked.profile, book, None, observer)
+
+
+def choose(deps: Dependencies, options: Options) -> ahead.Chosen:
+    """What the options stand for here. Raises CliError, ProfileError."""
+    chosen = _within(profile(options.profile), options.budget)
+    return ahead.Chosen(
+        profile=chosen,
+        backends=names.backends(options.backends, chosen.backends, list(deps.backends)),
+        scenarios=names.scenarios(options.families, deps.scenarios),
+        cpus=names.cpus(options.cpus, os.sched_getaffinity(0)),
+        seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big"),
+    )
 
 
 def resume(deps: Dependencies, directory: Path, observer: measure.Observer) -> Ended:
-    """Continue a run that was interrupted or killed, by the same plan. Raises as `start`."""
+    """Continue a run that was interrupted or killed, by the same plan. Raises as `start`.
+
+    Where the measuring itself is complete, nothing is measured: what comes after it is what was cut.
+    """
     require_root(deps)
     if not (directory / journal.NAME).exists():
         raise CliError(f"{directory}: has no journal of a run, so there is nothing to resume", USAGE)
     with Journal(directory / journal.NAME) as book:
         contents = journal.read(directory / journal.NAME)
         old = contents.run
-        if old.status == "complete" and not store.is_closed(directory):
-            store.close(directory, old)
-            return Ended(directory=directory, run=old)
         if old.status == "complete":
-            nothing = f"{directory}: run {old.id} is complete; there is nothing to resume"
-            raise CliError(f"{nothing}, judge it again with `ninetynine judge {directory}`", USAGE)
+            if store.is_concluded(directory):
+                nothing = f"{directory}: run {old.id} is complete; there is nothing to resume"
+                raise CliError(f"{nothing}; show it with {command('show', directory)}", USAGE)
+            if not store.is_closed(directory):
+                store.close(directory, old)
+            return Ended(directory=directory, run=old)
         typed = names.known(
             "backend", dict.fromkeys(arm.backend for arm in old.plan.arms), list(deps.backends)
         )
-        with setup.stage(deps, typed, cache_dir(), observer.say) as stage:
+        chosen = profile(old.plan.profile)
+        with (
+            measuring(cache_dir(), old.plan.cpus, f"the run {directory}", observer.note),
+            setup.stage(deps, typed, cache_dir(), observer.say) as stage,
+        ):
             _same_place(directory, old, stage)
             run = msgspec.structs.replace(old, status="running", ended="", ended_because=None)
             book.append(RunLine(run=run))
             store.write_run(directory, run)
             _drop_gone(book, run.plan, stage, contents)
             so_far = journal.read(directory / journal.NAME)
-            return _measure(deps, directory, run, stage, profile(old.plan.profile), book, so_far, observer)
+            return _measure(deps, directory, run, stage, chosen, book, so_far, observer)
 
 
 def require_root(deps: Dependencies) -> None:
@@ -113,7 +143,12 @@ def require_root(deps: Dependencies) -> None:
 
 
 def _planned(
-    identity: str, plan: Plan, stage: setup.Stage, missing: Sequence[NotMeasured], cache: Path
+    identity: str,
+    plan: Plan,
+    stage: setup.Stage,
+    missing: Sequence[NotMeasured],
+    cache: Path,
+    heed: Sequence[str],
 ) -> Run:
     return Run(
         schema=SCHEMA_VERSION,
@@ -128,7 +163,7 @@ def _planned(
         backends=stage.infos,
         not_measured=(*stage.missing, *missing),
         versions=versions(stage.image.rootfs),
-        notes=_preflight(),
+        notes=tuple(heed),
     )
 
 
@@ -152,8 +187,7 @@ def _measure(
         decide=functools.partial(_decide, claims.load(), run.plan),
     )
     outcome = measure.run(run.plan, site, book, so_far=so_far, observer=observer)
-    took = f"{outcome.steps} steps in {outcome.seconds:.0f} s"
-    book.append(journal.NoteLine(text=f"measured {took}, budget {run.plan.budget_s:.0f} s"))
+    observer.say("image: computing its digest again")
     ended = _ended(deps, directory, run, stage, outcome)
     book.append(RunLine(run=ended))
     book.sync()
@@ -189,10 +223,9 @@ def _within(chosen: Profile, budget_s: float | None) -> Profile:
     """Return the profile with another budget. Raises CliError (status 2) for one out of range."""
     if budget_s is None:
         return chosen
-    if not LEAST_BUDGET_S <= budget_s <= MOST_BUDGET_S:
-        raise CliError(
-            f"--budget {budget_s:g}: give seconds of measuring, {LEAST_BUDGET_S} to {MOST_BUDGET_S}", USAGE
-        )
+    if not names.LEAST_BUDGET_S <= budget_s <= names.MOST_BUDGET_S:
+        limits = f"{names.LEAST_BUDGET_S} to {names.MOST_BUDGET_S}"
+        raise CliError(f"--budget {budget_s:g}: give seconds of measuring, {limits}", USAGE)
     return msgspec.structs.replace(chosen, budget_s=budget_s)
 
 
@@ -204,15 +237,16 @@ def _ended(
     image = run.image
     if image is not None and outcome.status == "complete":
         image = msgspec.structs.replace(image, digest_after=_digest_after(deps, stage))
-    dropped = [f"{len(line.orders)} planned steps not measured: {line.reason}" for line in contents.dropped]
     again = repeated(contents.samples)
+    took = f"measured {len(contents.done)} steps in {outcome.seconds:.0f} s, budget {run.plan.budget_s:.0f} s"
+    left_out = _left_out(contents.dropped)
     return msgspec.structs.replace(
         run,
         status=outcome.status,
         ended=_now(),
         image=image,
         not_measured=(*run.not_measured, *conclude(run.plan, contents, outcome.status)),
-        notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *([again] if again else ()), *dropped))),
+        notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *filter(None, (took, again, left_out))))),
         closed=contents.closed,
         sessions_run=outcome.sessions,
         ended_because=outcome.ended_because,
@@ -227,10 +261,13 @@ def _digest_after(deps: Dependencies, stage: setup.Stage) -> str:
         return f"changed: {error}"
 
 
-def _preflight() -> tuple[str, ...]:
-    """Return notes on what may spoil a measurement on this host."""
-    worse = [check for check in host_checks(cache_dir()) if check.state in ("warn", "bad")]
-    return tuple(f"preflight: {check.name}: {check.found} ({check.effect})" for check in worse)
+def _left_out(dropped: Sequence[DropLine]) -> str:
+    """One note on all planned steps that were not measured, by their reason."""
+    steps: Counter[str] = Counter()
+    for line in dropped:
+        steps[line.reason] += len(line.orders)
+    parts = (f"{count} {reason}" for reason, count in steps.most_common())
+    return f"planned steps not measured: {'; '.join(parts)}" if steps else ""
 
 
 def _same_place(directory: Path, old: Run, stage: setup.Stage) -> None:

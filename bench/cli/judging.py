@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,12 +11,14 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bench import journal, store
+from bench import store
 from bench.cli import tables
 from bench.cli.concluding import control_failed, judged
-from bench.cli.console import AsJson, err, line, out, print_json
+from bench.cli.console import AsJson, err, line, out, print_json, warn
 from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError, guarded
-from bench.cli.tables import damaged, show_run
+from bench.cli.found import document, found_in, is_run, screen
+from bench.cli.progress import progress
+from bench.cli.screen.summary import one_screen
 from bench.foreign import ChoiceError, judge_table
 from bench.foreign.gather import gather
 from bench.foreign.readings import reading, summary
@@ -23,6 +26,7 @@ from bench.foreign.table import Table
 from bench.foreign.verdicts import ALPHA, BASELINE, MARGIN
 from bench.judging.rows import count
 from bench.model import Verdict
+from bench.store import Loaded
 
 
 class Choices(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,24 +58,33 @@ def judge(
         ),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help=f"The system to compare with. Default: {BASELINE}.")
+        str | None, typer.Option(metavar="NAME", help=f"The system to compare with. Default: {BASELINE}.")
     ] = None,
     margin: Annotated[
-        float | None, typer.Option(help=f"The share of its performance to reach. Default: {MARGIN}.")
+        float | None,
+        typer.Option(metavar="SHARE", help=f"The share of its performance to reach. Default: {MARGIN}."),
     ] = None,
     alpha: Annotated[
-        float | None, typer.Option(help=f"The chance of a false verdict, for each bound. Default: {ALPHA}.")
+        float | None,
+        typer.Option(
+            metavar="CHANCE", help=f"The chance of a false verdict, for each bound. Default: {ALPHA}."
+        ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="The benchmark parameter whose values name the systems.")
+        str | None,
+        typer.Option(metavar="NAME", help="The benchmark parameter whose values name the systems."),
     ] = None,
     holm: Annotated[
         bool,
-        typer.Option("--holm", help="Apply alpha to all rows together (Holm's method), not to each row."),
+        typer.Option(
+            "--holm", metavar="", help="Apply alpha to all rows together (Holm's method), not to each row."
+        ),
     ] = False,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="Also write the verdicts to this file, as --json prints them."),
+        typer.Option(
+            "--out", metavar="FILE", help="Also write the verdicts to this file, as --json prints them."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> int:
@@ -96,18 +109,44 @@ def judge(
 
 
 def _run(directory: Path, as_json: bool) -> int:
-    if not any((directory / name).exists() for name in (store.RUN, journal.NAME)):
+    if not is_run(directory):
         raise CliError(
             f"{directory}: not a run directory (no {store.RUN}); give a run directory or a file with samples"
         )
     loaded = store.load(directory)
-    if loaded.recovered:
-        store.repair(loaded)
-    verdicts = judged(loaded)
-    show_run(loaded.run, verdicts, as_json)
-    if damaged(loaded):
+    with progress(err(), quiet=as_json).busy("judging"):
+        verdicts = judged(loaded)
+    lost = _kept(loaded, verdicts)
+    found = found_in(loaded, verdicts)
+    if as_json:
+        print_json(document(found))
+    else:
+        screen(lambda width: one_screen(found, width))
+    if lost is not None:
+        warn(f"the verdicts are shown and not kept: {lost}")
+    if loaded.damage or (lost is not None and not _is_closed_to_us(lost)):
         return BROKEN
     return INVALID if control_failed(verdicts) else COMPLETE
+
+
+def _kept(loaded: Loaded, verdicts: list[Verdict]) -> store.StoreError | None:
+    """Write the verdicts, and damaged files again from the whole ones; return what prevented it."""
+    try:
+        if loaded.damage:
+            store.repair(loaded)
+        store.write_verdicts(loaded.directory, verdicts)
+    except store.StoreError as error:
+        for sentence in loaded.recovered:
+            warn(sentence)
+        return error
+    for one in loaded.damage:
+        warn(f"{one.path}: {one.what}; written again, what was damaged is kept in log/")
+    return None
+
+
+def _is_closed_to_us(lost: store.StoreError) -> bool:
+    """Whether the run may be read and not written, which is no fault of the verdicts."""
+    return getattr(lost.__cause__, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
@@ -116,8 +155,9 @@ def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
     alpha = ALPHA if choices.alpha is None else choices.alpha
     margin = MARGIN if choices.margin is None else choices.margin
     try:
-        table = gather(files, choices.by or "")
-        verdicts = judge_table(table, choices.baseline or BASELINE, margin, alpha, holm=choices.holm)
+        with progress(err(), quiet=as_json).busy("judging"):
+            table = gather(files, choices.by or "")
+            verdicts = judge_table(table, choices.baseline or BASELINE, margin, alpha, holm=choices.holm)
     except ChoiceError as error:
         raise CliError(str(error), USAGE) from error
     if choices.out is not None:

@@ -10,7 +10,7 @@ import typer
 
 from bench import history, store
 from bench.cli import doctor, tables
-from bench.cli.console import AsJson, out, print_json
+from bench.cli.console import AsJson, line, out, print_json
 from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import COMPLETE, guarded
 from bench.journal import StoreError
@@ -27,8 +27,15 @@ class Subject(StrEnum):
 
 @guarded
 def show_list(
-    subject: Annotated[Subject | None, typer.Argument(help="What to list. Default: everything.")] = None,
-    results: Annotated[Path, typer.Option(help="The directory with the runs.")] = Path("results"),
+    subject: Annotated[
+        Subject | None,
+        typer.Argument(
+            metavar="[WHAT]", help="backends, scenarios, metrics or runs. Default: all.", show_default=False
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="The directory with the runs.")] = Path(
+        "results"
+    ),
     as_json: AsJson = False,
 ) -> int:
     """List backends (with their state here), scenarios, metrics, and runs."""
@@ -39,7 +46,8 @@ def show_list(
         return COMPLETE
     for name, rows in found.items():
         if not rows:
-            out().print(f"no {name}" + (f" below {results}" if name == "runs" else ""))
+            where = f" below {results}" if name == "runs" else ""
+            line(f"no {name}{where}")
             continue
         heads = list(rows[0])
         tables.plain(out(), heads, [[tables.plainly(row[head]) for head in heads] for row in rows])
@@ -91,7 +99,8 @@ def _runs(results: Path) -> Rows:
             rows.append({"run": str(directory), "started": "", "status": "unreadable", "what": str(error)})
             continue
         what = f"{run.plan.profile}: {', '.join(arm.name for arm in run.plan.arms)}"
-        rows.append({"run": str(directory), "started": run.started, "status": run.status, "what": what})
+        status = store.status(directory, run)
+        rows.append({"run": str(directory), "started": run.started, "status": status, "what": what})
     return rows
 
 

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from bench.cli.errors import USAGE, CliError
+from bench.host.check import cpu_list, cpu_set
 from bench.scenarios.base import Scenario
 from bench.scenarios.check import FAMILY as CHECKS
 
+LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
+"""Limits of --budget: a session of one family takes about ten seconds; more than a day is two runs."""
 
-def split(text: str | None) -> list[str]:
-    """Split a comma- or space-separated option into words, in order, each once."""
-    return list(dict.fromkeys((text or "").replace(",", " ").split()))
+_HUGE = re.compile(r"\d{6}")
+"""No machine has such a CPU, and `0-999999999` would become a set of as many."""
+
+
+def split(kind: str, text: str | None) -> list[str]:
+    """Split a comma- or space-separated option into words, in order, each once.
+
+    Raises CliError (status 2) where a name is empty: `runtime,,host` is a name that was lost.
+    """
+    words = re.split(r"\s*,\s*|\s+", text.strip()) if text is not None else []
+    if "" in words:
+        raise CliError(f"an empty {kind} in {text!r}: write names with one comma between them", USAGE)
+    return list(dict.fromkeys(words))
 
 
 def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
@@ -27,7 +41,8 @@ def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
 
 def backends(typed: str | None, profile_default: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the backends to measure; the host comes first, as the baseline of every ratio."""
-    wanted = known("backend", split(typed), names) or [name for name in profile_default if name in names]
+    usual = [name for name in profile_default if name in names]
+    wanted = known("backend", split("backend", typed), names) or usual
     return ["host", *(name for name in wanted if name != "host")]
 
 
@@ -37,21 +52,23 @@ def scenarios(typed: str | None, offered: Sequence[Scenario]) -> list[Scenario]:
     Most slices use figures that a program reports by its own clock, so the check of that clock is added.
     """
     families = list(dict.fromkeys(scenario.family for scenario in offered))
-    wanted = known("family", split(typed), families) or families
+    wanted = known("family", split("family", typed), families) or families
     if any(scenario.family in wanted and scenario.kind == "slice" for scenario in offered):
         wanted = [*wanted, CHECKS]
     return [scenario for scenario in offered if scenario.family in wanted]
 
 
 def cpus(typed: str | None, allowed: Iterable[int]) -> tuple[int, ...]:
-    """Return the CPUs for every arm: those typed (`0,1`), else the first two allowed. Raises CliError."""
+    """Return the CPUs for every arm: those typed (`0,1` or `0-1`), else the first two allowed.
+
+    Raises CliError (status 2).
+    """
     free = sorted(allowed)
     if typed is None:
         return tuple(free[:2])
-    try:
-        wanted = tuple(int(word) for word in split(typed))
-    except ValueError:
-        raise CliError(f"--cpus takes numbers separated by commas, not {typed!r}", USAGE) from None
-    if not wanted or not set(wanted) <= set(free):
-        raise CliError(f"--cpus {typed}: this process may use only {', '.join(map(str, free))}", USAGE)
-    return wanted
+    wanted = sorted(cpu_set(",".join(typed.replace(",", " ").split()))) if not _HUGE.search(typed) else []
+    if not wanted:
+        raise CliError(f"--cpus takes numbers and ranges, such as 0,1 or 0-3, not {typed!r}", USAGE)
+    if not set(wanted) <= set(free):
+        raise CliError(f"--cpus {typed}: this process may use only {cpu_list(free)}", USAGE)
+    return tuple(wanted)

@@ -28,15 +28,20 @@ REGISTRIES = "registries"
 """Below the cache: the registries that runs transfer images with, one directory per process."""
 
 
-class Stage(msgspec.Struct, kw_only=True):
-    """What is ready, and what is missing. backends: by arm; `host` and `host-b` share one.
+class Crew(msgspec.Struct, kw_only=True):
+    """The arms of a run and their backends, by arm; `host` and `host-b` share one."""
+
+    arms: tuple[ArmPlan, ...]
+    backends: dict[str, Backend]
+
+
+class Stage(Crew, kw_only=True):
+    """What is ready, and what is missing.
 
     scratch: a directory of this process, for the arms' volumes. registries: the parent of the
     directories in which runs keep their counting registries.
     """
 
-    arms: tuple[ArmPlan, ...]
-    backends: dict[str, Backend]
     infos: tuple[BackendInfo, ...]
     image: BenchImage
     scratch: Path
@@ -67,6 +72,7 @@ def _ready(
 ) -> Stage:
     sweep(made, deps.sweep_wire, say)
     infos, missing = probe({name: made[name] for name in names}, say)
+    _require(names, infos, missing)
     image = deps.build_image(cache, lambda text: say(f"image: {text}"))
     for name in list(infos):
         say(f"{infos[name].name}: preparing the image")
@@ -77,10 +83,10 @@ def _ready(
                 NotMeasured(arm=infos.pop(name).name, metric="", reason=f"prepare: {error_text(error)}")
             )
     _require(names, infos, missing)
-    arms = arms_for(infos)
+    ready = crew(made, infos)
     return Stage(
-        arms=arms,
-        backends={arm.name: made[arm.backend] for arm in arms},
+        arms=ready.arms,
+        backends=ready.backends,
         infos=tuple(infos.values()),
         image=image,
         scratch=owned.path(cache / "scratch"),
@@ -89,11 +95,18 @@ def _ready(
     )
 
 
+def crew(made: Mapping[str, Backend], infos: Mapping[str, BackendInfo]) -> Crew:
+    """The arms of what was found. made: backends by the name that the user types."""
+    arms = arms_for(infos)
+    return Crew(arms=arms, backends={arm.name: made[arm.backend] for arm in arms})
+
+
 def _require(names: Sequence[str], infos: Mapping[str, BackendInfo], missing: Sequence[NotMeasured]) -> None:
     """Raise CliError if the host is not available, or none of the other requested backends is."""
-    reasons = "; ".join(f"{item.arm}: {item.reason}" for item in missing)
     if "host" not in infos:
+        reasons = "; ".join(item.reason for item in missing if item.arm == "host")
         raise CliError(f"the host backend is the baseline of everything and is not available: {reasons}")
+    reasons = "; ".join(f"{item.arm}: {item.reason}" for item in missing)
     if len(names) > 1 and len(infos) == 1:
         raise CliError(
             f"none of the backends to be measured is available here: {reasons}; see `ninetynine doctor`"
@@ -136,7 +149,7 @@ def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
 
 
 def exclusions(
-    stage: Stage, scenarios: Sequence[Scenario], cpus: tuple[int, ...], profile: Profile
+    stage: Crew, scenarios: Sequence[Scenario], cpus: tuple[int, ...], profile: Profile
 ) -> tuple[Excluded, list[NotMeasured]]:
     """Return the (arm, scenario) pairs to leave out, and the metrics that are therefore not measured."""
     reasons: dict[tuple[str, str], str] = {}

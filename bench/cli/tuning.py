@@ -52,9 +52,11 @@ def tune(
         list[str] | None,
         typer.Argument(metavar="-- COMMAND…", help="Tune while this command runs, then put everything back."),
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="Change nothing; show what would be changed.")] = False,
+    show: Annotated[
+        bool, typer.Option("--show", metavar="", help="Change nothing; show what would be changed.")
+    ] = False,
     cpus: Annotated[
-        str | None, typer.Option(help="CPUs, as for `run`; interrupts move to the others.")
+        str | None, typer.Option(metavar="LIST", help="CPUs, as for `run`; interrupts move to the others.")
     ] = None,
     as_json: AsJson = False,
 ) -> int:

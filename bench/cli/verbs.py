@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,53 +14,84 @@ from typing import Annotated
 import typer
 
 from bench import store
-from bench.cli import execute, tables
+from bench.cli import ahead, execute
 from bench.cli.concluding import control_failed, judged, reported
-from bench.cli.console import AsJson, complain, err, line, out, print_json
-from bench.cli.dependencies import current
+from bench.cli.console import AsJson, command, complain, err, out, print_json, quoted
+from bench.cli.dependencies import cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
-from bench.cli.progress import progress
-from bench.cli.tables import damaged, show_run
+from bench.cli.found import document, found_in, newest, screen
+from bench.cli.progress import Progressing, progress
+from bench.cli.screen import details, plan
+from bench.cli.screen.summary import one_screen
+from bench.cli.tables import damaged
 from bench.cli.tuning import tuned_for_a_run
-from bench.measure import Observer
 from bench.model import Verdict
 
-RunDir = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A run directory: results/…, or the one given to --out.")
+NewestRun = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[RUN]",
+        help="A run directory: results/… or what was given to --out. Default: the newest below results/.",
+        show_default=False,
+    ),
 ]
 
 
 @guarded
 def run(
     backends: Annotated[
-        str | None, typer.Option(help="Backends, separated by commas; see `ninetynine list backends`.")
+        str | None,
+        typer.Option(metavar="NAMES", help="Backends, separated by commas; see `ninetynine list backends`."),
     ] = None,
     families: Annotated[
-        str | None, typer.Option(help="Some of startup,cpu,memory,network,disk,engine,image. Default: all.")
+        str | None,
+        typer.Option(
+            metavar="NAMES", help="Some of startup, cpu, memory, network, disk, engine, image. Default: all."
+        ),
     ] = None,
     profile: Annotated[
         str,
         typer.Option(
-            help="smoke (under a minute, no verdicts), quick (6 minutes) or full (for publication)."
+            metavar="NAME",
+            help="smoke (under a minute, no verdicts), quick (6 minutes) or full (for publication).",
         ),
     ] = "quick",
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed gives the same plan. Default: random.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="The same seed gives the same plan. Default: random."),
     ] = None,
     cpus: Annotated[
-        str | None, typer.Option(help="CPUs for every backend, such as 0,1. Default: the first two.")
+        str | None,
+        typer.Option(
+            metavar="LIST", help="CPUs for every backend, such as 0-1 or 0,2. Default: the first two."
+        ),
     ] = None,
     budget: Annotated[
-        float | None, typer.Option(help="Measure for at most so many seconds. Default: the profile's.")
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="How long to measure; what decides a claim is measured five times in any case. "
+            "Default: the profile's.",
+        ),
     ] = None,
     out_dir: Annotated[
-        Path | None, typer.Option("--out", help="The run directory; new or empty. Default: below results/.")
+        Path | None,
+        typer.Option(
+            "--out", metavar="DIR", help="The run directory; new or empty. Default: below results/."
+        ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue the interrupted run in this directory.")
+        Path | None, typer.Option(metavar="RUN", help="Finish the interrupted run in this directory.")
     ] = None,
     tune: Annotated[
-        bool, typer.Option("--tune", help="Tune the host during the run; see `ninetynine tune --show`.")
+        bool,
+        typer.Option(
+            "--tune", metavar="", help="Tune the host during the run; see `ninetynine tune --show`."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", metavar="", help="Show what would be measured and how long it would take."),
     ] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -81,11 +114,29 @@ def run(
         out=out_dir,
     )
     watch = progress(err(), quiet=as_json)
+    if dry_run:
+        return _dry(options, watch, as_json)
     with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
-        ended = _measured(options, resume, watch)
-        verdicts = judged(store.load(ended.directory))
-        page = _page(ended.directory)
-    _show_end(ended, verdicts, page, as_json)
+        if resume is not None:
+            if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
+                raise CliError(
+                    "--resume continues the plan of that run: give it without options that change the plan",
+                    USAGE,
+                )
+            ended = execute.resume(current(), resume, watch)
+        else:
+            ended = execute.start(current(), options, watch)
+        loaded = store.load(ended.directory)
+        with watch.busy("judging"):
+            verdicts = judged(loaded)
+            store.write_verdicts(ended.directory, verdicts)
+        with watch.busy("drawing the page"):
+            page = _page(ended.directory)
+    if as_json:
+        _run_as_json(ended, verdicts, page)
+    else:
+        found = found_in(loaded, verdicts)
+        screen(lambda width: one_screen(found, width))
     if page is None:
         return BROKEN
     if ended.run.status == "interrupted":
@@ -93,64 +144,83 @@ def run(
     return INVALID if control_failed(verdicts) else COMPLETE
 
 
-def _measured(options: execute.Options, resume: Path | None, watch: Observer) -> execute.Ended:
-    """Measure a new run, or continue the one in `resume`, which takes no options that change its plan."""
-    if resume is None:
-        return execute.start(current(), options, watch)
-    if options != execute.Options(profile=options.profile):
-        raise CliError(
-            "--resume continues the plan of that run: give it without options that change the plan", USAGE
-        )
-    return execute.resume(current(), resume, watch)
+def _dry(options: execute.Options, watch: Progressing, as_json: bool) -> int:
+    """Show what a run would do."""
+    with watch.busy("asking the backends"):
+        chosen = execute.choose(current(), options)
+        found = ahead.preview(current(), chosen, cache_dir())
+    if as_json:
+        print_json(found)
+    else:
+        typed = [word for word in sys.argv[1:] if word != "--dry-run"]
+        start = command(*typed, *([] if "--seed" in typed else ["--seed", found.seed]))
+        screen(lambda width: plan.lines(found, start, width))
+    return COMPLETE
 
 
 @guarded
 def report(
-    run_dir: RunDir,
+    run_dir: NewestRun = None,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", help="The file to write. Default: report.html in the run directory."),
+        typer.Option("--out", metavar="FILE", help="The file to write. Default: report.html in RUN."),
     ] = None,
 ) -> int:
     """Write a run's report (report.html) again."""
-    loaded = store.load(run_dir)
-    line(reported(run_dir, out_file))
+    loaded = store.load(run_dir or newest())
+    with progress(err(), quiet=False).busy("drawing the page"):
+        page = reported(loaded.directory, out_file)
+    out().print(str(page), markup=False, highlight=False, soft_wrap=True)
     return BROKEN if damaged(loaded) else COMPLETE
 
 
 @guarded
-def show(run_dir: RunDir, as_json: AsJson = False) -> int:
-    """Show a run's verdicts, and what was not measured and why."""
-    loaded = store.load(run_dir)
-    show_run(loaded.run, store.load_verdicts(run_dir), as_json)
+def show(
+    run_dir: NewestRun = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[CLAIM|METRIC]", help="Show all about it.", show_default=False),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", metavar="", help="Show every verdict with its reason.")
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Show what a run found: on one screen, all of it, or all about one claim or metric."""
+    if run_dir is not None and what is None and len(run_dir.parts) == 1 and not run_dir.exists():
+        run_dir, what = None, str(run_dir)
+    loaded = store.load(run_dir or newest())
+    found = found_in(loaded, store.load_verdicts(loaded.directory))
+    if as_json:
+        print_json(document(found))
+    elif what is not None:
+        if what not in details.known(found):
+            raise CliError(_unknown(what, details.known(found)), USAGE)
+        screen(lambda width: details.about(found, what, width))
+    else:
+        screen(lambda width: (details.everything if everything else one_screen)(found, width))
     return BROKEN if damaged(loaded) else COMPLETE
 
 
-def _show_end(ended: execute.Ended, verdicts: list[Verdict], page: Path | None, as_json: bool) -> None:
-    if as_json:
-        facts = {
-            "run": ended.run.id,
+def _unknown(what: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(what, known, 1)
+    hint = f"did you mean {near[0]}?" if near else "`ninetynine list metrics` shows the metrics"
+    return f"{what!r} is neither a run directory nor a claim or metric of the run; {hint}"
+
+
+def _run_as_json(ended: execute.Ended, verdicts: list[Verdict], page: Path | None) -> None:
+    run = ended.run
+    print_json(
+        {
+            "run": run.id,
             "directory": ended.directory,
-            "status": ended.run.status,
+            "status": run.status,
             "report": page,
+            "seed": run.plan.seed,
+            "verdicts": verdicts,
+            "not_measured": run.not_measured,
         }
-        print_json(
-            facts
-            | {"seed": ended.run.plan.seed, "verdicts": verdicts, "not_measured": ended.run.not_measured}
-        )
-        return
-    first = tables.deciding(ended.run, verdicts)
-    show_run(ended.run, first, as_json=False)
-    failed = control_failed(verdicts)
-    if failed is not None:
-        text = f"INVALID RUN: {failed.claim} failed, so none of the verdicts counts: {failed.reason}"
-        out().print(text, style="bold red", markup=False, soft_wrap=True)
-    if rest := len(verdicts) - len(first):
-        line(f"{rest} more verdicts (stress metrics, the control's parts): ninetynine show {ended.directory}")
-    if ended.run.status == "interrupted":
-        line(f"interrupted; continue with: ninetynine run --resume {ended.directory}")
-    if page is not None:
-        line(f"report: {page}")
+    )
 
 
 def _page(directory: Path) -> Path | None:
@@ -160,7 +230,7 @@ def _page(directory: Path) -> Path | None:
     except Exception as error:
         complain(
             f"the report could not be written ({type(error).__name__}: {error}); samples and verdicts are in "
-            f"{directory}; try again with `ninetynine report {directory}`"
+            f"{directory}; try again with `ninetynine report {quoted(directory)}`"
         )
         return None
 

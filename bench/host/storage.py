@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -31,7 +32,8 @@ def checks(storage: Path, root: Path) -> Iterator[Check]:
 def room(storage: Path) -> Check:
     """Check the free space for images."""
     about = Topic("disk space", "disk, vm: with too little, the image or a VM's disk cannot be made")
-    place = next((path for path in (storage, *storage.parents) if path.exists()), Path("/"))
+    # Path.exists raises where a parent may not be entered; what cannot be seen is not there for us.
+    place = next((path for path in (storage, *storage.parents) if os.path.exists(path)), Path("/"))  # noqa: PTH110
     free = shutil.disk_usage(place).free
     found = f"{free // MIB} MiB free below {storage}"
     if free >= NEEDED:

@@ -17,9 +17,9 @@ from bench.claims import Claim, Claims
 from bench.judging.comparisons import Comparison, RunSeries, comparisons
 from bench.judging.outlook import needed_with_looks
 from bench.judging.pairs import collect
-from bench.judging.rows import Gate, families, family_of, shortfall, state_of
+from bench.judging.rows import Gate, families, family_of, row, shortfall, state_of
 from bench.judging.spending import Spending, spending
-from bench.model import ArmPlan, Closed, Looks, Plan
+from bench.model import ArmPlan, Closed, Looks, Plan, Verdict
 
 JUDGED = ("ratio", "quantile", "absolute")
 """Kinds of claims that samples decide."""
@@ -29,7 +29,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """One (scenario, arm). decided: every comparison that decides a claim is supported or refuted.
 
     needed: sessions in all, those done included, that decide it at the pace seen so far (inf: not in sight;
-    those done where it is decided). primary: whether any of its metrics decides a claim.
+    those done where it is decided). primary: whether any of its metrics decides a claim. row: of the metric
+    that needs most, for people who watch.
     """
 
     scenario: str
@@ -37,12 +38,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     decided: bool
     needed: float
     primary: bool
+    row: Verdict | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison at this look.
 
     over: no more pairs can come, decided or not. needed: sessions of the run in all (done: it is decided).
+    row: it as a verdict's row would have it now.
     """
 
     scenario: str
@@ -50,6 +53,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     primary: bool
     over: bool
     needed: float
+    row: Verdict | None
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +91,16 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             primary=comparison.role == "primary",
             over=self.spending.stopped(comparison) is not None or self.spending.exhausted(comparison),
             needed=self.needed(claim, comparison, family),
+            row=self.row(claim, comparison),
         )
+
+    def row(self, claim: Claim, comparison: Comparison) -> Verdict | None:
+        """Its numbers so far, at the claim's own level, for people who watch."""
+        if comparison.role != "primary" or comparison.blocked or not comparison.series.n_pairs:
+            return None
+        place = comparison.shown, comparison.arm, comparison.baseline
+        bounds, pairs = comparison.bounds(claim.alpha), comparison.series.n_pairs
+        return row(claim.id, place, bounds, claim.margin, claim.alpha, pairs, "inconclusive", ())
 
     def needed(self, claim: Claim, comparison: Comparison, family: int) -> float:
         """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
@@ -154,8 +167,14 @@ def _progress(look: Look, scenario: str, arm: ArmPlan, standings: list[Standing]
         needed = look.done + look.claims.min_sessions  # planned and not come yet
     elif ended and needed > look.done:
         needed = math.inf
+    shown = [one for one in counted if one.row is not None and arm.name in one.arms]
     return Progress(
-        scenario=scenario, arm=arm.name, decided=needed <= look.done, needed=needed, primary=primary
+        scenario=scenario,
+        arm=arm.name,
+        decided=needed <= look.done,
+        needed=needed,
+        primary=primary,
+        row=max(shown, key=lambda one: one.needed).row if shown else None,
     )
 
 

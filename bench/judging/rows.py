@@ -14,6 +14,7 @@ from bench.judging.outlook import needed, values_wanted
 from bench.judging.pairs import Key, Loss
 from bench.judging.spending import Spending
 from bench.model import State, Verdict
+from bench.profiles import MOST_SESSIONS
 from bench.stats.cluster import Interval
 
 ONCE = Spending()
@@ -167,10 +168,12 @@ def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> tuple
     sessions = needed(claim, comparison, interval)
     if not math.isfinite(sessions):
         return ("too close to the margin to settle by more sessions",)
+    if sessions > MOST_SESSIONS:
+        return ("not in sight: no profile has as many sessions as would settle it",)
     more = count(int(sessions) - comparison.series.n_sessions, "more session")
     wanted = values_wanted(comparison, claim.alpha)
     lacking = f"an upper bound needs about {wanted} values" if wanted > comparison.series.n_pairs else ""
-    return notes(lacking, f"about {more} like these would settle it")
+    return notes(lacking, f"about {more} like these would settle it (`ninetynine run --profile full`)")
 
 
 def losses(comparison: Comparison, lost: dict[Key, Loss]) -> tuple[str, ...]:

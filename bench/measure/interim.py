@@ -13,11 +13,20 @@ import msgspec
 
 from bench.judging.deciding import Progress
 from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
-from bench.model import Closed, Place, Plan, Sample, Step
+from bench.model import Closed, Place, Plan, Sample, Step, Verdict
 from bench.plan import spread
 
 Decide = Callable[[Sequence[Sample], int, Sequence[Closed]], Sequence[Progress]]
 """(samples of whole sessions, how many those are, what earlier looks closed) → how far each pair is."""
+
+
+class FamilyTally(msgspec.Struct, frozen=True, kw_only=True):
+    """The same of one family. furthest: of its pairs the one that needs most, open ones first."""
+
+    family: str
+    decided: int
+    pairs: int
+    furthest: Verdict | None = None
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +36,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     decided: int
     pairs: int
     seconds_left: float
+    families: tuple[FamilyTally, ...] = ()
 
     def __str__(self) -> str:
         text = f"{self.decided} of {self.pairs} decided after session {self.sessions}"
@@ -85,11 +95,25 @@ class Interim:
         closed = {(one.scenario, one.arm) for one in self.closed}
         judged = [place for place in self._progress if place[1] in self._plan.judged]
         pairs = [place for place in judged if self._is_primary(place)]
+        families: dict[str, list[Place]] = {}
+        for place in pairs:
+            families.setdefault(place[0].partition(".")[0], []).append(place)
         return Tally(
             sessions=self._sessions,
             decided=len(closed & set(pairs)),
             pairs=len(pairs),
             seconds_left=seconds_left,
+            families=tuple(self._of_family(*one, closed) for one in families.items()),
+        )
+
+    def _of_family(self, family: str, pairs: list[Place], closed: set[Place]) -> FamilyTally:
+        ahead = sorted(pairs, key=lambda one: (one in closed, -self._progress[one].needed))
+        rows = [row for one in ahead if (row := self._progress[one].row) is not None]
+        return FamilyTally(
+            family=family,
+            decided=len(closed & set(pairs)),
+            pairs=len(pairs),
+            furthest=rows[0] if rows else None,
         )
 
     def candidates(self, steps: Iterable[Step], cost: Callable[[str, str], float]) -> list[Candidate]:

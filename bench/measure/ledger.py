@@ -12,7 +12,7 @@ from bench.journal import Contents
 from bench.measure.slices import Taken
 from bench.model import Place, Plan, Sample, Step
 from bench.plan import paces_of
-from bench.profiles import visit_s
+from bench.profiles import MIN_SESSIONS, visit_s
 from bench.scenarios.base import Scenario
 
 
@@ -20,7 +20,8 @@ class RunLedger:
     """The account of a run; what was measured before an interruption is in it from the start.
 
     done: steps that were measured. settled: those, and the ones that were left out. steps: measured by this
-    process. behind_s: forecast seconds of the work that is over, whatever it really took.
+    process. behind_s: forecast seconds of the work that is over, whatever it really took. must_s: of what is
+    still measured whatever the budget (see `is_guarded`).
     """
 
     def __init__(self, plan: Plan, scenarios: Mapping[str, Scenario], so_far: Contents | None = None) -> None:
@@ -38,6 +39,16 @@ class RunLedger:
             if step.order in seconds:
                 self._visits[step.scenario, step.arm].append(seconds[step.order])
         self.behind_s = self._in_core(step for step in plan.steps if step.order in self.settled)
+        guarded = [step for step in plan.steps if step.order not in self.settled and self.is_guarded(step)]
+        self._must = {step.order: self.forecast(step) for step in guarded}
+        self.must_s = sum(self._must.values())
+
+    def is_guarded(self, step: Step) -> bool:
+        """Whether it is run whatever it takes: the first visit of what decides a claim, in each session that
+        a verdict needs."""
+        metrics = self._scenarios[step.scenario].metrics
+        primary = any(metric.role == "primary" for metric in metrics)
+        return step.session < MIN_SESSIONS and step.block == 0 and primary
 
     def started(self, arm: str, seconds: float) -> None:
         """An instance of an arm was started."""
@@ -56,11 +67,13 @@ class RunLedger:
         self.steps += 1
         self._visits[step.scenario, step.arm].append(taken.seconds)
         self.behind_s += self.forecast(step)
+        self.must_s -= self._must.pop(step.order, 0.0)
 
     def left_out(self, steps: Collection[Step]) -> None:
         """Steps will not be measured."""
         self.settled.update(step.order for step in steps)
         self.behind_s += self._in_core(steps)
+        self.must_s -= sum(self._must.pop(step.order, 0.0) for step in steps)
 
     def open(self, steps: Iterable[Step]) -> list[Step]:
         """Those of the steps that were neither measured nor left out."""

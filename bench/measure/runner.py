@@ -34,7 +34,7 @@ from bench.measure.slow import SlowArms
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import EndedBecause, NotMeasured, Plan, Step
 from bench.plan import OWN, forecast, warmups
-from bench.profiles import MIN_SESSIONS, Profile
+from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
 
 _ENDED: dict[EndedBecause, str] = {
@@ -240,7 +240,7 @@ class _Runner:
             rest = [step for step in steps if step.order not in self.chosen]
             steps = [step for step in steps if step.order in self.chosen]
             if rest:
-                self._leave_out(rest, f"session {session}: the time goes to what is nearer to a verdict")
+                self._leave_out(rest, "the time goes to what is nearer to a verdict", f"session {session}")
         for group, members in itertools.groupby(steps, key=lambda step: step.group):
             self._group(session, group, list(members))
         self.journal.sync()
@@ -280,16 +280,15 @@ class _Runner:
         if out:
             arms = ", ".join(sorted({step.arm for step in out}))
             where = f"session {session}, {group}: {len(out)} visits of {arms}"
-            why = "slower than forecast, its share of the time budget allows no more"
-            self._leave_out(out, f"{where}: {why}")
+            self._leave_out(out, "slower than forecast, its share of the time budget allows no more", where)
         return [step for step in steps if self.slow.keeps(step, level)]
 
     def _turns(self, session: int, group: str, steps: list[Step], arms: dict[str, Arm]) -> None:
         skipped: list[Step] = []
-        for (block, name), members in itertools.groupby(steps, key=lambda step: (step.block, step.scenario)):
+        for _, members in itertools.groupby(steps, key=lambda step: (step.block, step.scenario)):
             # A turn is run whole or not at all: each of its arms is half of a pair.
             turn = list(members)
-            always = session < MIN_SESSIONS and block == 0 and self._is_primary(name)
+            always = self.ledger.is_guarded(turn[0])
             if not always and not self.budget.turn_allowed(session, group):
                 skipped += turn
                 continue
@@ -298,7 +297,7 @@ class _Runner:
                 self._step(step, arms[step.arm])
         if skipped:
             where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
-            self._leave_out(skipped, f"{where}: slower than forecast, the time budget allows no more")
+            self._leave_out(skipped, "slower than forecast, the time budget allows no more", where)
 
     def _step(self, step: Step, arm: Arm) -> None:
         self.observer.step(step, self.site.scenarios[step.scenario].family)
@@ -351,16 +350,14 @@ class _Runner:
             if wrong:
                 self._note(f"{arm.name} did not stop in order: {wrong}")
 
-    def _leave_out(self, steps: Sequence[Step], reason: str) -> None:
-        self.journal.append(DropLine(orders=tuple(step.order for step in steps), reason=reason))
+    def _leave_out(self, steps: Sequence[Step], reason: str, where: str = "") -> None:
+        orders = tuple(step.order for step in steps)
+        self.journal.append(DropLine(orders=orders, reason=reason, where=where))
         self.ledger.left_out(steps)
         self.observer.advanced(len(steps), self._seconds_left())
 
     def _seconds_left(self) -> float:
-        return self.budget.seconds_left(self.ledger.behind_s)
-
-    def _is_primary(self, scenario: str) -> bool:
-        return any(metric.role == "primary" for metric in self.site.scenarios[scenario].metrics)
+        return self.budget.seconds_left(self.ledger.behind_s, self.ledger.must_s)
 
     def _note(self, text: str) -> None:
         self.journal.append(NoteLine(text=text))

@@ -70,12 +70,15 @@ class TimeBudget:
         """Count on so many seconds from here on, where the ledger has `behind_s` behind it."""
         self._ahead, self._behind, self._since = seconds, behind_s, self.elapsed()
 
-    def seconds_left(self, behind_s: float) -> float:
-        """Forecast of the time that is left, at the pace seen so far, never beyond the budget."""
+    def seconds_left(self, behind_s: float, must_s: float = 0.0) -> float:
+        """Forecast of the time that is left, at the pace seen so far.
+
+        Never beyond the budget, unless what is measured in any case (must_s, forecast seconds) does.
+        """
         done = behind_s - self._behind
         ahead = max(0.0, self._ahead - done)
-        if math.isclose(ahead, 0.0, abs_tol=1e-6):
-            return 0.0
         known = done > 0.05 * (ahead + done)
-        pace = (self.elapsed() - self._since) / done if known else 1.0
-        return min(ahead * pace, self.left())
+        pace = (self.elapsed() - self._since) / done if known and done > 0 else 1.0
+        if math.isclose(ahead, 0.0, abs_tol=1e-6):
+            ahead = 0.0
+        return max(min(ahead * pace, self.left()), max(0.0, must_s) * pace)

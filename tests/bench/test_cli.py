@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import journal, schema, store
-from bench.cli import app, concluding, tables, verbs
+from bench.cli import app, concluding, console, verbs
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
@@ -25,6 +25,7 @@ from tests.paths import REPOSITORY
 def events(tmp_path, monkeypatch, undrawn):
     """A world of fakes; the list fills with what is asked of its backends."""
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(console, "program", lambda: "ninetynine")
     monkeypatch.chdir(tmp_path)
     found = []
     use(Dependencies.fake(fake_backends(found), fake_scenarios(), fake_image()))
@@ -65,10 +66,12 @@ def test_what_it_wrote_satisfies_the_schema(finished):
         jsonschema.validate(json.loads((finished / file).read_bytes()), json.loads(schema.documents()[rule]))
 
 
-def test_run_ends_with_a_table_and_the_report(events, tmp_path):
-    result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
-    assert "performance" in result.stdout
-    assert result.stdout.rstrip().endswith(f"report: {tmp_path / 'run' / 'report.html'}")
+def test_run_ends_with_the_page_and_the_commands_that_go_on(events, tmp_path):
+    result = invoke("run", "--profile", "smoke", "--seed", 5, "--out", "run")
+    *_, page, more, repeat = result.stdout.splitlines()
+    assert page == "page    run/report.html"
+    assert more == "more    ninetynine show run --all"
+    assert repeat == "repeat  ninetynine run --profile smoke --seed 5 --backends runtime,vm"
 
 
 def test_smoke_never_gives_a_verdict(finished):
@@ -104,7 +107,7 @@ def test_a_run_keeps_what_its_looks_closed_and_what_ended_it(events, tmp_path):
     }
     assert loaded.run.sessions_run == 5 == loaded.samples["session"].nunique()
     assert loaded.run.ended_because == "decided"
-    assert "1 of 1 decided after session 5" in result.stderr
+    assert "cpu      1 of 1 decided" in result.stderr
 
 
 def test_a_control_that_cannot_run_is_reported_by_the_arm_it_copies(events, tmp_path):
@@ -148,6 +151,9 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
         (["--families", "cpu,gpu"], "'gpu': .*startup, cpu, memory, network, disk"),
         (["--profile", "fast"], "'fast': .*smoke, quick, full"),
         (["--cpus", "0,x"], "--cpus .*'0,x'"),
+        (["--cpus", "0-999999999"], "--cpus .*0-999999999"),
+        (["--backends", "runtime,,host"], "runtime,,host"),
+        (["--families", ""], "family in ''"),
         (["--cpus", "4096"], "--cpus 4096: "),
         (["--budget", "3"], r"--budget 3: .*\b10\b.*\b86400\b"),
         (["--budget", "nan"], r"--budget nan: .*\b10\b.*\b86400\b"),
@@ -191,10 +197,7 @@ def test_without_a_host_nothing_is_measured_and_nothing_left(events, tmp_path):
     use(Dependencies.fake(broken, fake_scenarios(), fake_image()))
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 1
-    assert (
-        "the host backend is the baseline of everything and is not available: host: no chroot"
-        in result.stderr
-    )
+    assert "the host backend is the baseline of everything and is not available: no chroot" in result.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -257,7 +260,7 @@ def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatc
     monkeypatch.setattr(verbs, "judged", judged)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 3
-    assert "INVALID RUN: control.aa failed, so none of the verdicts counts: p = 0.001" in result.stdout
+    assert "A/A   failed: p = 0.001" in result.stdout
 
 
 @pytest.mark.parametrize("verb", ["show", "judge", "report"])
@@ -356,7 +359,7 @@ def test_a_signal_keeps_what_was_measured_and_resume_goes_on(events, tmp_path, n
     run = tmp_path / "run"
     cut = struck(number, 6, run)
     assert cut.exit_code == 130
-    assert f"ninetynine run --resume {run}" in cut.stdout
+    assert f"ninetynine run --resume {run}" in cut.stdout.replace(" \\\n        ", " ")
     before = store.load(run)
     assert before.run.status == "interrupted"
     assert 5 <= len(before.samples) < len(before.run.plan.steps)
@@ -393,8 +396,9 @@ def test_kill_9_loses_no_finished_sample(events, tmp_path):
     assert os.waitpid(child, 0)[1] == signal.SIGKILL
     loaded = store.load(run)
     assert loaded.run.status == "running"
-    assert list(loaded.samples["order"]) == list(range(len(loaded.samples)))
-    assert len(loaded.samples) >= 7
+    orders = sorted(set(loaded.samples["order"]))  # a slice under pressure was taken again
+    assert orders == list(range(len(orders)))
+    assert len(orders) >= 7
     assert invoke("run", "--resume", run).exit_code == 0
     assert store.load(run).samples["valid"].sum() == len(loaded.run.plan.steps)
 
@@ -428,11 +432,3 @@ def test_a_full_disk_ends_a_run_clearly_and_with_more_space_it_goes_on(events, t
         assert settled == {step.order for step in run.run.plan.steps}
     finally:
         subprocess.run(["umount", disk], check=True)
-
-
-def test_the_end_of_a_run_shows_what_decides_and_show_has_the_rest(events, tmp_path):
-    invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
-    every = store.load_verdicts(tmp_path / "run")
-    shown = tables.deciding(store.load(tmp_path / "run").run, every)
-    assert [one.metric for one in shown if one.claim == "control.aa"] == ["joint"]
-    assert 0 < len(shown) < len(every)

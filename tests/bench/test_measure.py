@@ -279,3 +279,11 @@ def test_progress_ends_at_nothing_left(tmp_path):
     bench.run(observer=Listens())
     assert sum(steps for steps, _ in told) == len(bench.plan.steps)
     assert told[-1][1] == 0
+
+
+def test_the_time_left_counts_what_is_measured_beyond_the_budget() -> None:
+    clock = FakeClock()
+    budget = TimeBudget([(0, "a", 10.0), (1, "a", 10.0)], 15.0, clock, core=2)
+    clock.advance(20)
+    assert budget.seconds_left(10.0) == 0.0
+    assert budget.seconds_left(10.0, must_s=5.0) == 10.0  # at half of the pace that was forecast

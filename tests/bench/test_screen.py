@@ -1,0 +1,264 @@
+"""A run on one screen, and the rest of it: shapes, widths, and what stands where."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from rich.console import Console
+from rich.text import Text
+
+from bench import claims, model
+from bench.cli import console, names
+from bench.cli.screen import details
+from bench.cli.screen.layout import pasteable, show, wrapped
+from bench.cli.screen.summary import LINES, Found, one_screen
+from tests.reports import synthetic
+from tests.reports.made_verdicts import beside, sped, started, verdict
+
+FAMILIES = ("startup", "cpu", "memory", "network", "disk", "engine", "image")
+CONTROL = verdict("control.aa", "joint", "supported", arm="host-b", alpha=0.01)
+
+
+@pytest.fixture(autouse=True)
+def typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "program", lambda: ".venv/bin/ninetynine")
+
+
+@pytest.fixture(scope="module")
+def whole() -> Found:
+    """A run of drawn numbers with every kind of arm and verdict."""
+    samples = synthetic.draw_samples()
+    run = synthetic.run(sessions_run=6)
+    return found(*synthetic.verdicts(samples, run), run=run, samples=samples)
+
+
+def found(*rows: model.Verdict, run: model.Run | None = None, samples: Any = None, **changes: Any) -> Found:
+    few = synthetic.draw_samples(sessions=1, blocks=1) if samples is None else samples
+    record = run or synthetic.run(**changes)
+    return Found(
+        directory=Path("results/20261201-1"),
+        run=record,
+        status=record.status,
+        claims=claims.load(),
+        verdicts=rows,
+        samples=few,
+        families=FAMILIES,
+        page=Path("results/20261201-1/report.html"),
+    )
+
+
+def text(lines: list[Text]) -> str:
+    return "\n".join(line.plain for line in lines)
+
+
+def plan(*metrics: str) -> model.Plan:
+    """A plan that was asked for these metrics."""
+    asked = synthetic.run().plan
+    return msgspec.structs.replace(asked, metrics=tuple(one for one in asked.metrics if one.name in metrics))
+
+
+def test_a_whole_run_fits_on_one_screen(whole: Found) -> None:
+    lines = one_screen(whole, 80)
+    assert len(lines) <= LINES
+    assert max(len(line.plain.rstrip()) for line in lines) <= 80
+
+
+def test_five_systems_fit_on_one_screen(whole: Found) -> None:
+    arms = tuple(one for one in beside("nnd", "docker").arms if one.name != "again")
+    more = msgspec.structs.replace(whole.run, plan=msgspec.structs.replace(whole.run.plan, arms=arms))
+    lines = one_screen(msgspec.structs.replace(whole, run=more), 80)
+    assert len(lines) <= LINES
+    assert max(len(line.plain.rstrip()) for line in lines) <= 80
+
+
+@pytest.mark.parametrize("width", [40, 60, 72, 120])
+def test_no_line_is_wider_than_the_terminal(whole: Found, width: int) -> None:
+    for lines in (one_screen(whole, width), details.everything(whole, width)):
+        wide = [line.plain for line in lines if len(line.plain.rstrip()) > width]
+        assert [
+            line for line in wide if ".venv" not in line and " --" not in line and "page " not in line
+        ] == []
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_word_is_broken(whole: Found, width: int) -> None:
+    said = text(one_screen(whole, width))
+    for word in ("instruction", "supported", "metrics", "emulated"):
+        assert word in said
+    assert "in 6 sessions" in text(details.everything(whole, 60)).replace("\n    ", " ")
+
+
+def test_the_answer_comes_first(whole: Found) -> None:
+    lines = [line.plain for line in one_screen(whole, 80)]
+    assert lines[0].startswith("quick run 20261124-073000-synthetic, 5.7 min, 6 sessions")
+    assert lines[3].startswith("A container started in ")
+    starts = next(line for line in lines if line.startswith("Starts in 1 s?"))
+    speed = next(line for line in lines if line.startswith("99 % of the host?"))
+    assert "YES  10." in starts
+    assert "NO   " in speed
+
+
+def test_each_question_has_its_worst_number_with_its_own_interval() -> None:
+    joint = verdict("performance", "*", "refuted", estimate=0.893, low=0.853, high=0.971)
+    nat = verdict("performance", "network.cpu_per_gib.nat", "refuted", estimate=0.893, low=0.853, high=0.935)
+    byte = verdict(
+        "startup.median", "startup.first_byte.p50", "supported", baseline="", estimate=0.0102, low=0.0068,
+        high=0.0143,
+    )  # fmt: skip
+    said = " ".join(text(one_screen(found(CONTROL, *started("supported"), byte, joint, nat), 80)).split())
+    assert "YES 10.2 ms (6.80 to 14.3 ms): start to a server's first byte" in said
+    assert "NO 89.3 % (85.3 to 93.5 %): CPU time per GiB sent, NAT" in said
+    assert "97.1" not in said
+
+
+def test_a_sentence_has_a_sign_and_a_number_for_each_system(whole: Found) -> None:
+    lines = [line.plain for line in one_screen(whole, 100)]
+    head = next(line for line in lines if "container" in line and "VM (TCG)*" in line)
+    row = next(line for line in lines if line.startswith("CPU, memory and network"))
+    assert row[head.index("container") :].startswith("- 8")
+    assert row[head.index("VM (TCG)*") :].startswith("- 11.0 %")
+    assert ">= 99 %" in row
+    assert "* emulated, not VMs in general" in text(one_screen(whole, 80))
+
+
+def test_what_decided_stands_below_worst_first(whole: Found) -> None:
+    lines = [line.plain for line in one_screen(whole, 120)]
+    first = next(line for line in lines if line.startswith("- container"))
+    assert "CPU time per GiB sent, NAT" in first
+    assert "6 sess." in first
+
+
+def test_what_was_not_asked_for_is_no_lack_of_the_answer() -> None:
+    rows = (
+        CONTROL,
+        verdict("performance", "*", "inconclusive"),
+        verdict("performance", "cpu.integer", "supported"),
+        verdict("performance", "memory.bandwidth", "supported"),
+    )
+    asked = plan("cpu.integer", "memory.bandwidth")
+    said = " ".join(text(one_screen(found(*rows, plan=asked, not_measured=()), 80)).split())
+    assert "YES 99.5 % (99.0 to 100.0 %)" in said
+    assert "2 of 2 metrics supported; cpu, memory and network not asked" in said
+    assert "could not" not in said
+    assert "Not asked: startup, network, disk, engine, image (--families); nnd, docker (--backends)" in said
+
+
+def test_what_is_missing_comes_with_the_way_to_have_it(whole: Found) -> None:
+    said = text(one_screen(whole, 200))
+    assert "docker (nox -s setup -- --peers)" in said
+    assert "VM (TCG): 1 metric (--profile full)" in said
+    assert "no disturbance by neighbours (a later family)" in said
+
+
+def test_the_controls_are_a_line_each(whole: Found) -> None:
+    lines = [line.plain for line in one_screen(whole, 80)]
+    aa = [line for line in lines if line.startswith("A/A ")]
+    assert len(aa) == 1
+    assert "passed; could have seen a difference of " in aa[0]
+    assert [line for line in lines if line.startswith("2 %   of extra work found in ")]
+
+
+def test_a_control_that_failed_stands_in_place_of_all_answers() -> None:
+    failed = verdict("control.aa", "joint", "refuted", arm="host-b", estimate=1.02, low=1.01, high=1.03)
+    said = text(one_screen(found(failed, *started("supported"), *sped("supported")), 80))
+    assert said.splitlines()[3].startswith("RUN INVALID: the negative control failed")
+    assert "Starts in 1 s?" not in said
+    assert "A/A   failed" in said
+
+
+def test_it_says_how_quiet_the_host_was(whole: Found) -> None:
+    quiet = next(line.plain for line in one_screen(whole, 80) if line.plain.startswith("Host "))
+    assert "CPU wait 1.2 % (worst tenth 7 %), steal 0.4 %, 116 of 12,104 repeated" in quiet
+
+
+def test_the_commands_that_go_on_make_the_same_plan_again(whole: Found) -> None:
+    said = text(one_screen(whole, 80)).replace(" \\\n       ", "")
+    assert "page    results/20261201-1/report.html" in said
+    assert "more    .venv/bin/ninetynine show results/20261201-1 --all" in said
+    assert (
+        "repeat  .venv/bin/ninetynine run --seed 20261124 --backends runtime,again,vm,crun "
+        "--families startup,cpu,memory,network,disk --budget 360"
+    ) in said
+
+
+def test_a_run_that_was_cut_names_the_command_that_finishes_it() -> None:
+    cut = found(CONTROL, run=synthetic.run(status="interrupted"))
+    said = text(one_screen(cut, 80))
+    assert "go on   .venv/bin/ninetynine run --resume results/20261201-1" in said
+    assert "repeat " not in said
+
+
+def test_colour_is_for_terminals(whole: Found) -> None:
+    shown = {}
+    for name, environment in (("colour", {}), ("none", {"NO_COLOR": "1"})):
+        where = Console(
+            file=io.StringIO(),
+            force_terminal=True,
+            width=80,
+            _environ={"TERM": "xterm-256color", **environment},
+        )
+        show(where, one_screen(whole, 80))
+        shown[name] = where.file.getvalue()
+    pipe = Console(file=io.StringIO(), width=80)
+    show(pipe, one_screen(whole, 80))
+    assert "\x1b[32m" in shown["colour"]
+    assert "\x1b[3" not in shown["none"]
+    assert "\x1b" not in pipe.file.getvalue()
+
+
+def test_a_command_that_is_too_long_goes_on_behind_a_backslash() -> None:
+    lines = pasteable("repeat  ", "ninetynine run --out 'a b c' --families cpu,memory --seed 7", 34)
+    assert [line.plain for line in lines] == [
+        "repeat  ninetynine run \\",
+        "        --out 'a b c' \\",
+        "        --families cpu,memory \\",
+        "        --seed 7",
+    ]
+
+
+def test_no_line_ends_between_a_number_and_its_unit() -> None:
+    lines = [line.plain for line in wrapped("it took 10.2\u00a0milliseconds", 20)]
+    assert lines == ["it took", "10.2 milliseconds"]
+
+
+def test_everything_has_each_verdict_with_its_reason_and_what_is_missing(whole: Found) -> None:
+    said = text(details.everything(whole, 100))
+    metrics = {
+        row.metric for row in whole.verdicts if row.verdict != "not measured" and row.metric not in "*"
+    }
+    assert all(metric in said for metric in metrics - {"joint"})
+    assert "docker: no such program on PATH" in said
+    assert "The governor could not be read" in said
+
+
+def test_a_claim_is_shown_with_what_would_refute_it(whole: Found) -> None:
+    said = text(details.about(whole, "performance", 80))
+    assert "Refuted when the upper bound of any primary ratio lies below 0.99" in said.replace("\n  ", " ")
+    assert "network.latency.nat (explains)" in said
+    assert "startup.first_byte" not in said
+
+
+def test_a_metric_is_shown_with_its_definition_its_verdicts_and_its_medians(whole: Found) -> None:
+    said = text(details.about(whole, "network.cpu_per_gib.nat", 80))
+    assert "network.cpu_per_gib.nat: s/GiB, lower is better, primary" in said
+    assert "Drawn numbers for network.cpu_per_gib.nat." in said
+    assert "control.aa: " in said
+    assert "host: median 0.6" in said
+    assert "network.cpu_per_gib.bridge" not in said
+
+
+def test_the_joint_row_lends_its_bounds_to_nobody(whole: Found) -> None:
+    joint = next(
+        line.plain for line in details.about(whole, "performance", 100) if "all that decide" in line.plain
+    )
+    assert "%" not in joint
+
+
+def test_names_are_taken_with_one_comma_between_them() -> None:
+    assert names.split("backend", "runtime, nnd vm") == ["runtime", "nnd", "vm"]
+    assert names.split("backend", None) == []
+    assert names.cpus("0-1", {0, 1, 2}) == names.cpus("1,0", {0, 1, 2}) == (0, 1)
