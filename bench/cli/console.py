@@ -59,7 +59,8 @@ def _width(stream: TextIO) -> int | None:
 
 def line(text: object, style: str = "", console: Console | None = None) -> None:
     """Print one line as it stands, to standard output by default. It is not wrapped."""
-    (console or out()).print(str(text), style=style, markup=False, highlight=False, soft_wrap=True)
+    shown = printable(pasteable(str(text)))
+    (console or out()).print(shown, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def complain(text: object) -> None:

@@ -218,6 +218,13 @@ class Lines(Watch):
         known = f"; decided: {decided}" if decided else ""
         self._line(f"· {_clocked(now - self._begin)}, session {self._session}{known}; {left(seconds_left)}")
 
+    @contextlib.contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """A phase around a block: named afterwards, if it took long."""
+        since = self._clock()
+        yield
+        self._over(text, self._clock() - since)
+
     def end(self) -> None:
         """Print what was decided."""
         super().end()

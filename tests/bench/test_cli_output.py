@@ -130,12 +130,14 @@ def test_a_phase_that_takes_long_says_how_long():
     lines = Lines(where, clock)
     lines.say("host: preparing the image")
     clock.now = 7.0
-    with lines.busy("judging"):
-        clock.now = 8.0
+    lines.done()
+    for seconds in (1.0, 9.0):
+        with lines.busy("judging"):
+            clock.now += seconds
     assert text(where).splitlines() == [
         "· host: preparing the image",
         "· host: preparing the image: 7 s",
-        "· judging",
+        "· judging: 9 s",
     ]
 
 

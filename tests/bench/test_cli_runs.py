@@ -277,7 +277,7 @@ def test_judge_says_what_it_repaired_and_not_to_repair_it(run):
     assert "samples.parquet: cut off or damaged" in result.stderr
     assert "written again, what was damaged is kept in log/" in result.stderr
     assert "ninetynine judge" not in result.stderr
-    assert invoke("judge", run).stderr.splitlines() == ["· judging"]
+    assert invoke("judge", run).stderr == ""
 
 
 # which run

@@ -19,6 +19,13 @@ from tests.bench.compare.made import METRICS, drawn, record, write
 LOST = {("cpu.float", "runtime"): 0.93}
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """Tables stay tables: in a pipe of 80 columns a long row is shown a cell a line."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("bench.cli.console.program", lambda: "ninetynine")
+
+
 def invoke(*arguments: object):
     return CliRunner().invoke(app, ["compare", *(str(one) for one in arguments)])
 
