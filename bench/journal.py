@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bench import upgrade
-from bench.model import Closed, NotMeasured, Run, Sample
+from bench.model import Closed, NotMeasured, OutOfReach, Run, Sample
 from bench.output import RefusedError
 
 NAME = Path("log") / "journal.jsonl"
@@ -74,13 +74,14 @@ class DropLine(msgspec.Struct, frozen=True, kw_only=True, tag="drop"):
 
 
 class ClosedLine(msgspec.Struct, frozen=True, kw_only=True, tag="closed"):
-    """A look at the data after so many whole sessions, and what it found decided (possibly nothing).
+    """A look at the data after so many whole sessions: what it found decided, and what it gave up.
 
     One line per look, so that a kill leaves either all of what it closed or no trace of it.
     """
 
     sessions: int
     closed: tuple[Closed, ...]
+    out_of_reach: tuple[OutOfReach, ...] = ()
 
 
 class NoteLine(msgspec.Struct, frozen=True, kw_only=True, tag="note"):
@@ -102,7 +103,8 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """All whole lines of a journal.
 
     torn: bytes at the end that belong to no line. ended: the last line is a run that has come to its end.
-    looked: after how many sessions the run looked, each time. closed: what those looks found decided.
+    looked: after how many sessions the run looked, each time. closed: what those looks found decided;
+    out_of_reach: what they gave up.
     seconds: of each step's whole visit. elapsed: seconds of measuring so far.
     """
 
@@ -116,6 +118,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
     torn: int
     looked: tuple[int, ...] = ()
     closed: tuple[Closed, ...] = ()
+    out_of_reach: tuple[OutOfReach, ...] = ()
     seconds: dict[int, float] = {}
     elapsed: float = 0.0
 
@@ -241,6 +244,7 @@ def read(path: Path) -> Contents:
         torn=len(data) - whole,
         looked=tuple(line.sessions for line in looks),
         closed=tuple(one for line in looks for one in line.closed),
+        out_of_reach=tuple(one for line in looks for one in line.out_of_reach),
         seconds={line.order: line.seconds for line in steps.values() if line.seconds is not None},
         elapsed=_elapsed(lines),
     )
@@ -252,13 +256,14 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     for sample in samples:
         steps.setdefault(sample.order, []).append(sample)
     planned = msgspec.structs.replace(
-        run, status="running", ended="", closed=(), sessions_run=None, ended_because=None
+        run, status="running", ended="", closed=(), out_of_reach=(), sessions_run=None, ended_because=None
     )
     lines: list[Line] = [RunLine(run=planned)]
     lines += [StepLine(order=order, samples=tuple(rows)) for order, rows in steps.items()]
-    for sessions in sorted({one.sessions for one in run.closed}):
-        mine = tuple(one for one in run.closed if one.sessions == sessions)
-        lines.append(ClosedLine(sessions=sessions, closed=mine))
+    for sessions in sorted({one.sessions for one in (*run.closed, *run.out_of_reach)}):
+        closed = tuple(one for one in run.closed if one.sessions == sessions)
+        given_up = tuple(one for one in run.out_of_reach if one.sessions == sessions)
+        lines.append(ClosedLine(sessions=sessions, closed=closed, out_of_reach=given_up))
     lines.append(RunLine(run=run))
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 

@@ -20,7 +20,7 @@ from bench.judging.joint import joint_row
 from bench.judging.pairs import SamplesError, collect
 from bench.judging.rows import ONCE, Gate, Judged, families, family_of, judge_one
 from bench.judging.spending import Spending, spending
-from bench.model import AA, POSITIVE, Closed, ImageInfo, NotMeasured, Plan, Verdict
+from bench.model import AA, POSITIVE, Closed, ImageInfo, NotMeasured, OutOfReach, Plan, Verdict
 
 __all__ = ["CONTROLS", "SamplesError", "judge", "judge_frame"]
 
@@ -60,16 +60,18 @@ def judge(
     image: ImageInfo | None = None,
     closed: Sequence[Closed] = (),
     sessions_run: int | None = None,
+    out_of_reach: Sequence[OutOfReach] = (),
 ) -> list[Verdict]:
     """All verdict rows of a run: the controls (the A/A control's joint row first), the claims in their order.
 
     `samples` has the columns of bench.model.Sample, rows in any order. `plan` gives the profile (smoke never
     gives a verdict), the arms, which metrics are only shown (role info), and whether the run looked at its
-    data before its end: then `closed` is what looks ended, `sessions_run` how many sessions were walked.
+    data before its end: then `closed` is what looks ended, `out_of_reach` what they gave up, `sessions_run`
+    how many sessions were walked.
     Where a control failed, or the A/A control could not be judged, every other verdict is inconclusive and
     says so. Raises SamplesError.
     """
-    case = _case(samples, claims, plan, closed, sessions_run)
+    case = _case(samples, claims, plan, closed, sessions_run, out_of_reach)
     alike = control.control_rows(claims, case.evidence, case.gate, case.shown_only, case.pairs)
     slowed: list[Verdict] = []
     if case.positive:
@@ -96,7 +98,7 @@ def judge(
         if case.positive:
             rows = [_with_power(row, case.positive, slowed) for row in rows]
         rows = _under_controls(alike[0], slowed, rows)
-    return _marked([*alike, *slowed, *rows, *checks], plan)
+    return _marked([*alike, *slowed, *_given_up(rows, case, out_of_reach), *checks], plan)
 
 
 def _case(
@@ -105,9 +107,11 @@ def _case(
     plan: Plan | None,
     closed: Sequence[Closed],
     sessions_run: int | None,
+    out_of_reach: Sequence[OutOfReach],
 ) -> Case:
     planned = plan.arm if plan else {}
-    evidence = RunSeries(collect(samples), {name: arm.kind for name, arm in planned.items()})
+    kinds = {name: arm.kind for name, arm in planned.items()}
+    evidence = RunSeries(collect(samples), kinds, plan.counted if plan else None)
     pairs = control.pairs_of(claims, plan)
     slowed = positive.positive_of(claims, plan)
     controls = {arm: AA for arm, _ in pairs}
@@ -119,7 +123,7 @@ def _case(
         claims=claims,
         evidence=evidence,
         gate=Gate(min_sessions=claims.min_sessions, smoke=plan is not None and plan.profile == "smoke"),
-        spending=spending(plan, sessions_run or 0, closed, final=True) if plan else ONCE,
+        spending=spending(plan, sessions_run or 0, closed, out_of_reach, final=True) if plan else ONCE,
         shown_only=plan.shown_only if plan else frozenset(),
         baseline=baseline,
         pairs=pairs,
@@ -180,6 +184,22 @@ def _under_controls(alike: Verdict, slowed: Sequence[Verdict], rows: Sequence[Ve
         else msgspec.structs.replace(row, verdict="inconclusive", notes=(*notes, *row.notes))
         for row in rows
     ]
+
+
+def _given_up(rows: Sequence[Verdict], case: Case, out_of_reach: Sequence[OutOfReach]) -> Sequence[Verdict]:
+    """The rows, those marked that a look put out of reach of this run."""
+    places = {(one.scenario, one.arm): one.seconds for one in out_of_reach}
+    scenarios = case.evidence.visits.scenario
+
+    def marked(row: Verdict) -> Verdict:
+        place = (scenarios.get(row.metric, ""), row.arm)
+        if place not in places or row.verdict != "inconclusive":
+            return row
+        seconds = places[place]
+        minutes = None if seconds is None else round(seconds / 60, 1)
+        return msgspec.structs.replace(row, out_of_reach=True, minutes=minutes)
+
+    return [marked(row) for row in rows] if places else rows
 
 
 def _marked(rows: Sequence[Verdict], plan: Plan | None) -> list[Verdict]:

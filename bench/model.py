@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 
 Better = Literal["higher", "lower"]
 Role = Literal["primary", "stress", "info"]
@@ -28,6 +28,10 @@ Kind = Literal["host", "container", "vm"]
 SetAside = Literal["", "pressure", "failed", "rejected"]
 """Why a sample does not count: the slice was taken under pressure and repeated, it failed and has no value,
 or the scenario rejected its own reading. Empty where the sample counts."""
+
+Pairing = Literal["", "single", "copies"]
+"""What a ratio's pairs are made of: one slice of each arm, or the mean of an arm and its second copy in the
+block (of either side, where it has one). Empty where nothing is paired."""
 
 EndedBecause = Literal["decided", "nothing left", "last session", "budget", "interrupted"]
 """What ended the measuring: every pair that decides a claim was decided, none of the undecided ones could
@@ -102,7 +106,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """One row of `verdicts.json`. Numbers are null where there is no estimate.
 
     notes: why the verdict is what it is, what was left out, what else a reader should know; a sentence each.
-    emulated: the arm or its baseline ran on an emulated CPU.
+    emulated: the arm or its baseline ran on an emulated CPU. pairing: how its pairs were formed.
+    out_of_reach: the run gave it up as too noisy to be decided here in its time; minutes: of measuring that
+    would settle it, all by itself (None: not in sight, or not out of reach).
     """
 
     claim: str
@@ -119,6 +125,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     verdict: State
     notes: tuple[str, ...] = ()
     emulated: bool = False
+    pairing: Pairing = ""
+    out_of_reach: bool = False
+    minutes: float | None = None
 
     @property
     def reason(self) -> str:
@@ -243,12 +252,42 @@ class Closed(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
 
 
+class OutOfReach(msgspec.Struct, frozen=True, kw_only=True):
+    """What a look gave up: too noisy here to be decided for an arm in the time that was left.
+
+    sessions: of the run, at that look. seconds: of measuring that would settle it from there on, all by
+    itself (None: not in sight). The estimate's place has no part in it where it says less than the noise
+    alone.
+    """
+
+    scenario: str
+    arm: str
+    sessions: int
+    seconds: float | None
+
+
+class Prices(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds that visits (by scenario, then arm) and starts of instances (by arm) took on this host.
+
+    run: the last complete run that they were learnt from.
+    """
+
+    run: str
+    visits: dict[str, dict[str, float]]
+    starts: dict[str, float]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A seeded, complete order of a run. The same inputs and seed give the same plan, byte for byte.
 
     It holds the most that may be measured; a look leaves out what is decided, the clock what does not fit.
-    looks: None where the run looks at its data only at its end. The rest of the suite asks here which arm has
-    which part in the design.
+    looks: None where the run looks at its data only at its end. pairing: whether second copies count in the
+    pairs of their arms; fixed with the plan, so that a look and the judge read the same pairs. thinned:
+    scenarios that have every second session of the core only, since one visit of everything takes too much of
+    the budget. until_decided: the run goes on past the profile's budget while a claim is open and in reach,
+    so that what only explains is not measured after the core. prices: what visits were known to cost on this
+    host (None: by the profile's forecast). The rest of the suite asks here which arm has which part in the
+    design.
     """
 
     profile: str
@@ -261,6 +300,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     cpus: tuple[int, ...]
     budget_s: float
     looks: Looks | None = None
+    pairing: Pairing = "single"
+    thinned: tuple[str, ...] = ()
+    until_decided: bool = False
+    prices: Prices | None = None
 
     @cached_property
     def arm(self) -> dict[str, ArmPlan]:
@@ -286,6 +329,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def copies(self) -> tuple[tuple[str, str], ...]:
         """(second copy, the arm it is a copy of) of each negative control."""
         return tuple((arm.name, arm.twin_of) for arm in self.arms if arm.role == "control")
+
+    @cached_property
+    def counted(self) -> dict[str, str]:
+        """Second copies that count in the pairs of what they copy. A run of the host alone judges its
+        copy."""
+        return dict(self.copies) if self.pairing == "copies" and self.systems else {}
 
     @cached_property
     def positive(self) -> ArmPlan | None:
@@ -320,8 +369,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """`run.json`: all that is needed to repeat a run and to believe it.
 
-    closed: what looks found decided. sessions_run, ended_because: whole sessions that were measured, and what
-    ended the measuring (None: it has not ended, or an older version did not record it).
+    closed: what looks found decided; out_of_reach: what they gave up. sessions_run, ended_because: whole
+    sessions that were measured, and what ended the measuring (None: it has not ended, or an older version did
+    not record it).
     """
 
     schema: str
@@ -338,5 +388,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     notes: tuple[str, ...] = ()
     closed: tuple[Closed, ...] = ()
+    out_of_reach: tuple[OutOfReach, ...] = ()
     sessions_run: int | None = None
     ended_because: EndedBecause | None = None

@@ -8,8 +8,10 @@ The order, from the outside in:
           scenario  shuffled
             arm       shuffled, one directly after the other, so that a pair's sides lie close in time
 
-How often a scenario is visited in a session follows from the budget. Each is visited once, without which
-there is no verdict; what is left of the core's share of the budget goes where one more visit lowers a mean's
+How often a scenario is visited in a session follows from the budget and from what visits are known to cost.
+Each is visited once, without which there is no verdict; where that alone exceeds the core's share of the
+budget, what no sentence rests on comes in every second session, the dearest first. Then come several visits
+of what is cheap and noisy (bench.profiles.PAIRS); what is left goes where one more visit lowers a mean's
 variance most for its cost, primary metrics counting more. The *core* is the sessions before the first look at
 the data (all, where a run does not look). The plan goes on after it to the last session that may be, with
 more visits in each: what the looks decide is left out then (bench.measure.looks). Slow arms attend only the
@@ -18,13 +20,15 @@ first sessions: their effects are large, their instances expensive.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.model import ArmPlan, BackendInfo, Looks, Metric, Plan, Step
-from bench.profiles import CORE_SHARE, HOST, Pace, Profile, pace, visit_s
+from bench import claims
+from bench.model import ArmPlan, BackendInfo, Looks, Metric, Plan, Prices, Step
+from bench.profiles import CORE_SHARE, HOST, PAIRS, Pace, Profile, pace, visit_s
 from bench.scenarios.base import Scenario
 
 OWN = "own"
@@ -34,6 +38,9 @@ _WEIGHT = {"primary": 10.0, "stress": 1.0, "info": 0.5}
 LATER = 3
 """Visits of a session after the core for one of a session of the core, at most: what is still open then is
 close to the margin, and gets the time of what is decided."""
+
+DEAR = 0.005
+"""Of the budget: what costs less over the core is not worth leaving out of every second session."""
 
 EXTRA = 0.02
 """Extra work of the positive control: the loss that a run has to find at a margin of 1 %."""
@@ -140,8 +147,10 @@ def make_plan(
     *,
     cpus: tuple[int, ...] = (),
     excluded: Excluded = frozenset(),
+    prices: Prices | None = None,
 ) -> Plan:
-    """The plan of a run. Raises PlanError without a baseline or without a scenario that it can run."""
+    """The plan of a run. prices: what visits cost on this host, where that is known. Raises PlanError without
+    a baseline or without a scenario that it can run."""
     baseline = [arm.name for arm in arms if arm.role == "baseline"]
     if len(baseline) != 1:
         raise PlanError(f"a plan needs exactly one baseline arm, got {baseline or 'none'}")
@@ -152,7 +161,7 @@ def make_plan(
         raise PlanError(
             "no scenario is left to run: every one was excluded by its family or by the backends here"
         )
-    draft = _Draft(profile, tuple(arms), tuple(chosen), excluded)
+    draft = _Draft(profile, tuple(arms), tuple(chosen), excluded, prices)
     return Plan(
         profile=profile.name,
         seed=seed,
@@ -164,6 +173,9 @@ def make_plan(
         steps=tuple(draft.steps(random.Random(seed))),
         cpus=cpus,
         budget_s=profile.budget_s,
+        pairing="copies",
+        thinned=tuple(draft.thinned),
+        prices=prices,
     )
 
 
@@ -181,7 +193,7 @@ def warmups(
 
 def paces_of(plan: Plan) -> dict[str, Pace]:
     """The pace of each arm by its name."""
-    return {arm.name: pace(arm) for arm in plan.arms}
+    return {arm.name: pace(arm, plan.prices) for arm in plan.arms}
 
 
 def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> list[tuple[int, str, float]]:
@@ -256,14 +268,36 @@ def _weight(scenario: Scenario) -> float:
     return max((_WEIGHT[metric.role] for metric in scenario.metrics), default=0.5)
 
 
+@functools.cache
+def _of_sentences() -> frozenset[str]:
+    """Metrics that decide one of the seven sentences."""
+    return frozenset(metric for claim in claims.load().claim if claim.number for metric in claim.primary)
+
+
+@functools.cache
+def _own_questions() -> frozenset[str]:
+    """Metrics that decide no more than a question of the suite's own."""
+    return frozenset(metric for claim in claims.load().claim for metric in claim.primary) - _of_sentences()
+
+
+def _may_thin(scenario: Scenario) -> bool:
+    """Whether no sentence rests on a scenario: it decides nothing, or a question of the suite's own."""
+    return all(metric.role != "primary" or metric.name in _own_questions() for metric in scenario.metrics)
+
+
 class _Draft:
     """The arithmetic of one plan: who attends what, how often, and for how much."""
 
     def __init__(
-        self, profile: Profile, arms: tuple[ArmPlan, ...], scenarios: tuple[Scenario, ...], excluded: Excluded
+        self,
+        profile: Profile,
+        arms: tuple[ArmPlan, ...],
+        scenarios: tuple[Scenario, ...],
+        excluded: Excluded,
+        prices: Prices | None,
     ) -> None:
         self.profile = profile
-        self.paces = {arm.name: pace(arm) for arm in arms}
+        self.paces = {arm.name: pace(arm, prices) for arm in arms}
         self.scenarios = scenarios
         idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
         self.excluded = excluded | idle
@@ -272,6 +306,7 @@ class _Draft:
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
+        self.thinned: dict[str, int] = {}
         self.in_core = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
@@ -284,7 +319,15 @@ class _Draft:
     def visits(self, scenario: Scenario, session: int) -> int:
         """Visits in one session."""
         visits = self.in_core[scenario.name]
-        return visits if session < self.core else min(LATER * visits, max(visits, self.most(scenario)))
+        if session < self.core and not self._comes(scenario, session):
+            return 0
+        return visits if session < self.core else max(visits, min(LATER * visits, self.most(scenario)))
+
+    def least(self, scenario: Scenario) -> int:
+        """Visits of a session of the core that are never saved on; one where the run does not look."""
+        if self.looks is None or scenario.kind == "instance" or not _is_primary(scenario):
+            return 1
+        return min(self.most(scenario), PAIRS.get(scenario.family, 1))
 
     def joined(self, arm: str, visits: int, session: int) -> int:
         """How many of a scenario's visits in a session an arm joins."""
@@ -296,7 +339,11 @@ class _Draft:
         """Forecast seconds of a scenario over the core, with so many visits a session."""
         return sum(
             visit_s(scenario, self.paces[arm])
-            * sum(self.joined(arm, visits, session) for session in range(self.core))
+            * sum(
+                self.joined(arm, visits, session)
+                for session in range(self.core)
+                if self._comes(scenario, session)
+            )
             for arm in self.paces
             if self.attends(arm, scenario)
         )
@@ -320,9 +367,10 @@ class _Draft:
 
         Visit n + 1 lowers a mean's variance by 1 / (n (n + 1)).
         """
-        visits = {s.name: 1 for s in self.scenarios}
-        left = self.profile.budget_s * (CORE_SHARE if self.looks else 1.0) - self.overhead()
-        left -= sum(self.price(s, 1) for s in self.scenarios)
+        visits = {s.name: self.least(s) for s in self.scenarios}
+        share_s = self.profile.core_s or CORE_SHARE * self.profile.budget_s
+        left = (share_s if self.looks else self.profile.budget_s) - self.overhead()
+        left = self._thin(left - sum(self.price(s, visits[s.name]) for s in self.scenarios))
         while True:
             offers = [
                 (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
@@ -335,6 +383,27 @@ class _Draft:
             _, cost, name = max(offers)
             visits[name] += 1
             left -= cost
+
+    def _thin(self, left: float) -> float:
+        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits.
+
+        left: seconds, below zero where the core exceeds its share; returns what they are then. Only a core of
+        several sessions is thinned: each scenario comes at least twice.
+        """
+        least = DEAR * self.profile.budget_s
+        dear = [s for s in self.scenarios if _may_thin(s) and self.price(s, 1) > least]
+        dear.sort(key=lambda s: -self.price(s, 1))
+        for place, scenario in enumerate(dear if self.looks and self.core > 3 else ()):
+            if left >= 0:
+                break
+            before = self.price(scenario, 1)
+            self.thinned[scenario.name] = place % 2
+            left += before - self.price(scenario, 1)
+        return left
+
+    def _comes(self, scenario: Scenario, session: int) -> bool:
+        """Whether a session of the core has a scenario."""
+        return session % 2 == self.thinned.get(scenario.name, session % 2)
 
     def steps(self, rng: random.Random) -> list[Step]:
         found: list[Step] = []

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.model import ArmPlan
+from bench.model import ArmPlan, Prices
 from bench.scenarios.base import Scenario
 
 
@@ -21,7 +21,8 @@ class ProfileError(ValueError):
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """A budget and how to spend it.
 
-    budget_s: seconds of measuring, after set-up. sessions: fresh instances of every fast arm, the most.
+    budget_s: seconds of measuring, after set-up. core_s: of these for the sessions before the first look (0:
+    CORE_SHARE of them). sessions: fresh instances of every fast arm, the most.
     first_look: the session after which the run looks at its data for the first time, and then after each
     (bench.model.Looks); 0: it never does.
     slow_sessions: how many of the first ones slow arms attend. per_family, slow_per_family: scenarios taken
@@ -34,6 +35,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     budget_s: float
+    core_s: float = 0.0
     sessions: int
     first_look: int
     slow_sessions: int
@@ -51,20 +53,21 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """Forecast of one arm: seconds to start and stop an instance, and how much longer its slices take.
 
     `factors` goes by scenario, else by family; what is in neither takes `factor` times as long as the host.
+    `seconds`: of a visit by scenario, where it was measured on this host (bench.model.Prices).
     """
 
     start_s: float
     factor: float
     factors: dict[str, float] = {}
     slow: bool = False
+    seconds: dict[str, float] = {}
 
 
 USUAL = ("host", "runtime", "nnd", "vm", "docker", "crun")
 
-# The first look comes when a verdict is possible at all: claims ask for five pairs, a slow arm has one a
-# session, and Student's t on fewer than four degrees of freedom asks for intervals that no 1 % margin passes.
-# Each session more that might be looked at takes alpha from the looks before it, so there are no more than
-# the other half of the budget reaches for the scenarios that the first look leaves open.
+# The first look comes when a verdict is possible at all: claims ask for four sessions. Each session more that
+# might be looked at takes alpha from the looks before it, so there are no more than the other half of the
+# budget reaches; what pairs of slices can tell is bought by more pairs in each (bench.measure.looks).
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
@@ -83,8 +86,8 @@ PROFILES: dict[str, Profile] = {
     "quick": Profile(
         name="quick",
         budget_s=340.0,
-        sessions=16,
-        first_look=5,
+        sessions=12,
+        first_look=4,
         slow_sessions=5,
         per_family=None,
         slow_per_family=1,
@@ -117,10 +120,19 @@ MOST_SESSIONS = max(one.sessions for one in PROFILES.values())
 MIN_SESSIONS = 5
 """The sessions whose primary metrics the guard never drops: claims ask for five pairs."""
 
-CORE_SHARE = 0.4
+CORE_SHARE = 0.5
 """Of the budget for the sessions before the first look. They have to decide what is easy (a transfer at line
-rate, most of the cost of a block, is known to a thousandth by then); the rest is for what is not.
-tests/studies/time_to_decide.py simulates runs with other shares."""
+rate, most of the cost of a block, is known to a thousandth by then); the rest is for what is not. Where one
+visit of everything takes more, what no sentence rests on comes in every second of these sessions
+(bench.model.Plan.thinned). tests/studies/time_to_decide.py simulates default runs."""
+
+UNTIL_SESSIONS = 24
+"""Of a run that goes on until all is decided. More would be looked at for a price: each look takes alpha."""
+
+PAIRS = {"cpu": 3, "memory": 3}
+"""Visits in each session of the core, by family, of what decides a claim, where the budget has room. Their
+slices are cheap and differ far more than instances do; fewer give no median that bears an outlier, and do not
+show how much of the noise is that of pairs (Kalibera & Jones 2013)."""
 
 _PACES = {
     "runtime": Pace(start_s=0.02, factor=1.0),
@@ -161,8 +173,17 @@ def profile(name: str) -> Profile:
         raise ProfileError(f"unknown profile {name!r}: choose one of {', '.join(PROFILES)}") from None
 
 
-def pace(arm: ArmPlan) -> Pace:
-    """The forecast for an arm."""
+def pace(arm: ArmPlan, prices: Prices | None = None) -> Pace:
+    """The forecast for an arm, with what is known of this host."""
+    usual = _usual(arm)
+    if prices is None:
+        return usual
+    seconds = {name: arms[arm.name] for name, arms in prices.visits.items() if arm.name in arms}
+    start_s = prices.starts.get(arm.name, usual.start_s)
+    return msgspec.structs.replace(usual, start_s=start_s, seconds=seconds)
+
+
+def _usual(arm: ArmPlan) -> Pace:
     if arm.kind == "vm":
         return _TCG if arm.emulated else _KVM
     return HOST if arm.kind == "host" else _PACES.get(arm.backend, _CONTAINER)
@@ -170,6 +191,8 @@ def pace(arm: ArmPlan) -> Pace:
 
 def visit_s(scenario: Scenario, pace: Pace) -> float:
     """Forecast seconds of one visit. A scenario that starts its own instance pays the arm's start as well."""
+    if scenario.name in pace.seconds:
+        return pace.seconds[scenario.name]
     if scenario.family in DAEMONS:
         return scenario.cost_s * pace.factors.get(scenario.family, pace.factor)
     if scenario.kind == "instance":

@@ -3,6 +3,7 @@
     1.0 → 1.1   fields were added: looks, conditions of a slice, the take
     1.1 → 1.2   `backend` became `arm` where it holds one; kind and emulated of an arm, `set_aside`, `notes`
                 and `ended_because` became fields
+    1.2 → 1.3   fields were added: how a plan and a verdict form pairs; nothing is to be changed
 
 What 1.2 has as a field, older versions had in names and texts only, in the forms below, which are fixed.
 All functions take decoded JSON (or a Parquet table) of any minor version; what is of this one stays as it is.
@@ -41,9 +42,13 @@ _EMULATED = (
 """The note of a verdict about an emulated machine."""
 
 
+_FORMS = [1, 2]
+"""The version since which fields were only added."""
+
+
 def is_old(run: Document) -> bool:
-    """Whether a run is of an older version than this one. Raises ValueError for a version that is not one."""
-    return _numbers(run["schema"]) < _numbers(SCHEMA_VERSION)
+    """Whether a run is of a version whose forms changed since. Raises ValueError for one that is not one."""
+    return _numbers(run["schema"]) < _FORMS
 
 
 def run(document: Document) -> Run:

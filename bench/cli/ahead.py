@@ -10,16 +10,17 @@ from pathlib import Path
 import msgspec
 
 from bench.backends.base import Backend, BenchImage
-from bench.cli import names, setup
+from bench.cli import names, prices, setup
 from bench.cli.dependencies import Dependencies
 from bench.cli.progress import AFTERWARDS_S
 from bench.host import selftest
 from bench.host.check import Check
+from bench.host.fingerprint import fingerprint
 from bench.host.forecast import Forecast, forecast
 from bench.host.preflight import host_checks
 from bench.host.spread import Noise
 from bench.judging.rows import count
-from bench.model import NotMeasured, Plan
+from bench.model import NotMeasured, Plan, Prices
 from bench.plan import forecast as forecast_of_plan
 from bench.plan import make_plan
 from bench.profiles import MIN_SESSIONS, Profile
@@ -28,21 +29,29 @@ from bench.scenarios.check import FAMILY as CHECKS
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs and the seed."""
+    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs, the seed, and
+    whether to go on until all is decided."""
 
     profile: Profile
     backends: list[str]
     scenarios: list[Scenario]
     cpus: tuple[int, ...]
     seed: int
+    until_decided: bool = False
 
-    def planned(self, crew: setup.Crew) -> tuple[Plan, list[NotMeasured]]:
-        """The plan, and what it leaves out."""
+    def planned(self, crew: setup.Crew, known: Prices | None) -> tuple[Plan, list[NotMeasured]]:
+        """The plan, by the prices known of this host, and what it leaves out."""
         excluded, missing = setup.exclusions(crew, self.scenarios, self.cpus, self.profile)
         plan = make_plan(
-            self.profile, self.seed, crew.arms, self.scenarios, cpus=self.cpus, excluded=excluded
+            self.profile,
+            self.seed,
+            crew.arms,
+            self.scenarios,
+            cpus=self.cpus,
+            excluded=excluded,
+            prices=known,
         )
-        return plan, missing
+        return msgspec.structs.replace(plan, until_decided=self.until_decided), missing
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +79,8 @@ def preview(deps: Dependencies, chosen: Chosen, cache: Path) -> Preview:
     """Probe the backends and plan the run. Nothing is swept, built, prepared or measured."""
     made = {name: make(cache / "backends") for name, make in deps.backends.items()}
     infos, missing = setup.probe({name: made[name] for name in chosen.backends}, lambda text: None)
-    plan, gaps = chosen.planned(setup.crew(made, infos))
+    known = prices.known(deps, cache, fingerprint(cache).machine_id)
+    plan, gaps = chosen.planned(setup.crew(made, infos), known)
     scenarios = {one.name: one for one in chosen.scenarios}
     return Preview(
         profile=plan.profile,

@@ -43,6 +43,7 @@ def judged(loaded: Loaded) -> list[Verdict]:
         run.image,
         closed=run.closed,
         sessions_run=run.sessions_run,
+        out_of_reach=run.out_of_reach,
     )
     if run.plan.profile == "smoke":
         verdicts = [_withheld(one) for one in verdicts]

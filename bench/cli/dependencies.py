@@ -23,6 +23,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
     opens the link to the remote peer for the run's CPUs; sweep_wire removes what a killed run left of it.
     registry: opens the counting registry in a directory, with a program for its images. needs_root: whether
     a run needs root. self_test_s: how long a run tests the host's noise before it measures (0: not at all).
+    remembers: whether a run's prices are kept for the next one's plan.
     """
 
     backends: Mapping[str, Callable[[Path], Backend]]
@@ -35,6 +36,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
     registry: Callable[[Path, Path], AbstractContextManager[object]] | None = None
     needs_root: bool = True
     self_test_s: float = 8.0
+    remembers: bool = True
 
     @classmethod
     def fake(
@@ -52,6 +54,7 @@ class Dependencies(msgspec.Struct, kw_only=True):
             digest=lambda built: built.digest,
             needs_root=False,
             self_test_s=0.0,
+            remembers=False,
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from bench import claims, journal, measure, store
-from bench.cli import ahead, names, setup
+from bench.cli import ahead, names, prices, setup
 from bench.cli.concluding import conclude
 from bench.cli.console import command
 from bench.cli.dependencies import Dependencies, cache_dir
@@ -26,13 +26,13 @@ from bench.image.recipe import ImageError
 from bench.journal import Contents, DropLine, Journal, RunLine, StoreError
 from bench.judging.deciding import Progress, progress
 from bench.measure.pressure import repeated
-from bench.model import SCHEMA_VERSION, Closed, NotMeasured, Plan, Run, Sample
-from bench.profiles import Profile, profile
+from bench.model import SCHEMA_VERSION, Closed, Fingerprint, NotMeasured, Plan, Run, Sample
+from bench.profiles import CORE_SHARE, UNTIL_SESSIONS, Profile, profile
 from bench.scenarios.base import Scenario
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `ninetynine run`."""
+    """The options of `ninetynine run`. at_most: go on until all is decided, for so many seconds at most."""
 
     profile: str = "quick"
     backends: str | None = None
@@ -40,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cpus: str | None = None
     seed: int | None = None
     budget: float | None = None
+    at_most: float | None = None
     out: Path | None = None
     results: Path = Path("results")
 
@@ -67,7 +68,8 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
         for check in found:
             observer.note(f"{check.name}: {check.found}")
         stage = stack.enter_context(setup.stage(deps, asked.backends, cache, observer.say))
-        plan, missing = asked.planned(stage)
+        host = fingerprint(cache)
+        plan, missing = asked.planned(stage, prices.known(deps, cache, host.machine_id))
         known = {one.name: one for one in asked.scenarios}
         doubts = (
             *ahead.outlook(deps, stage, plan, asked.profile, observer.say),
@@ -78,7 +80,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
         if found or doubts:
             observer.note("Ctrl-C now ends the run before it has begun")
         heed = (*map(ahead.sentence, found), *doubts)
-        run = _planned(identity, plan, stage, missing, cache, heed)
+        run = _planned(identity, plan, stage, missing, host, heed)
         with Journal(directory / journal.NAME) as book:
             book.append(RunLine(run=run))
             store.write_run(directory, run)
@@ -87,13 +89,14 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
 
 def choose(deps: Dependencies, options: Options) -> ahead.Chosen:
     """What the options stand for here. Raises CliError, ProfileError."""
-    chosen = _within(profile(options.profile), options.budget)
+    chosen = _until_decided(_within(profile(options.profile), options.budget), options.at_most)
     return ahead.Chosen(
         profile=chosen,
         backends=names.backends(options.backends, chosen.backends, list(deps.backends)),
         scenarios=names.scenarios(options.families, deps.scenarios),
         cpus=names.cpus(options.cpus, os.sched_getaffinity(0)),
         seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big"),
+        until_decided=options.at_most is not None,
     )
 
 
@@ -147,7 +150,7 @@ def _planned(
     plan: Plan,
     stage: setup.Stage,
     missing: Sequence[NotMeasured],
-    cache: Path,
+    host: Fingerprint,
     heed: Sequence[str],
 ) -> Run:
     return Run(
@@ -158,7 +161,7 @@ def _planned(
         ended="",
         status="running",
         plan=plan,
-        host=fingerprint(cache),
+        host=host,
         image=setup.image_info(stage.image),
         backends=stage.infos,
         not_measured=(*stage.missing, *missing),
@@ -192,6 +195,8 @@ def _measure(
     book.append(RunLine(run=ended))
     book.sync()
     store.close(directory, ended)
+    if deps.remembers and ended.status == "complete":
+        prices.keep(cache_dir(), ended.host.machine_id, outcome.prices)
     return Ended(directory=directory, run=ended)
 
 
@@ -229,6 +234,30 @@ def _within(chosen: Profile, budget_s: float | None) -> Profile:
     return msgspec.structs.replace(chosen, budget_s=budget_s)
 
 
+def _until_decided(chosen: Profile, at_most_s: float | None) -> Profile:
+    """Return the profile with time to go on after its budget; its core stays as long as it is.
+
+    Raises CliError (status 2) where there is nothing to go on with.
+    """
+    if at_most_s is None:
+        return chosen
+    if not 0 < chosen.first_look <= chosen.sessions:
+        raise CliError(
+            f"--until-decided: the {chosen.name} profile decides nothing; use quick or full", USAGE
+        )
+    if not chosen.budget_s <= at_most_s <= names.MOST_BUDGET_S:
+        raise CliError(
+            f"--at-most {at_most_s:g} s: give at least the budget of {chosen.budget_s:g} s, at most a day",
+            USAGE,
+        )
+    return msgspec.structs.replace(
+        chosen,
+        budget_s=at_most_s,
+        core_s=CORE_SHARE * chosen.budget_s,
+        sessions=max(chosen.sessions, UNTIL_SESSIONS),
+    )
+
+
 def _ended(
     deps: Dependencies, directory: Path, run: Run, stage: setup.Stage, outcome: measure.RunOutcome
 ) -> Run:
@@ -248,6 +277,7 @@ def _ended(
         not_measured=(*run.not_measured, *conclude(run.plan, contents, outcome.status)),
         notes=tuple(dict.fromkeys((*run.notes, *contents.notes, *filter(None, (took, again, left_out))))),
         closed=contents.closed,
+        out_of_reach=contents.out_of_reach,
         sessions_run=outcome.sessions,
         ended_because=outcome.ended_because,
     )

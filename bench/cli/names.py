@@ -28,6 +28,17 @@ def split(kind: str, text: str | None) -> list[str]:
     return list(dict.fromkeys(words))
 
 
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(option: str, text: str) -> float:
+    """Return a length of time: `90`, `90s`, `60m`, `1.5h`. Raises CliError (status 2)."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None:
+        raise CliError(f"{option} {text}: give a time such as 90s, 60m or 2h", USAGE)
+    return float(found[1]) * _UNITS[found[2]]
+
+
 def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the typed names. Raises CliError (status 2), which lists the known ones, if one is unknown."""
     found = list(typed)

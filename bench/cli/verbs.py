@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from bench import store
-from bench.cli import ahead, execute
+from bench.cli import ahead, execute, names
 from bench.cli.concluding import control_failed, judged, reported
 from bench.cli.console import AsJson, command, complain, err, out, print_json, quoted
 from bench.cli.dependencies import cache_dir, current
@@ -26,6 +26,9 @@ from bench.cli.screen.summary import one_screen
 from bench.cli.tables import damaged
 from bench.cli.tuning import tuned_for_a_run
 from bench.model import Verdict
+
+UNTIL = "60m"
+"""How long --until-decided goes on at most, unless --at-most says otherwise."""
 
 NewestRun = Annotated[
     Path | None,
@@ -74,6 +77,21 @@ def run(
             "Default: the profile's.",
         ),
     ] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option(
+            "--until-decided",
+            metavar="",
+            help="Go on past the budget while a claim is open and within reach.",
+        ),
+    ] = False,
+    at_most: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With --until-decided: measure for at most so long, such as 60m (the default).",
+        ),
+    ] = None,
     out_dir: Annotated[
         Path | None,
         typer.Option(
@@ -104,6 +122,8 @@ def run(
     3 a control failed, so the run is invalid
     130 interrupted
     """
+    if at_most is not None and not until_decided:
+        raise CliError("--at-most limits --until-decided: give both, or --budget", USAGE)
     options = execute.Options(
         profile=profile,
         backends=backends,
@@ -111,6 +131,7 @@ def run(
         cpus=cpus,
         seed=seed,
         budget=budget,
+        at_most=names.seconds("--at-most", at_most or UNTIL) if until_decided else None,
         out=out_dir,
     )
     watch = progress(err(), quiet=as_json)
@@ -118,7 +139,8 @@ def run(
         return _dry(options, watch, as_json)
     with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
         if resume is not None:
-            if any(one is not None for one in (backends, families, seed, cpus, budget, out_dir)):
+            given = (backends, families, seed, cpus, budget, options.at_most, out_dir)
+            if any(one is not None for one in given):
                 raise CliError(
                     "--resume continues the plan of that run: give it without options that change the plan",
                     USAGE,

@@ -18,8 +18,8 @@ import msgspec
 import numpy as np
 
 from bench.claims import Claims
-from bench.judging.comparisons import SIZES
-from bench.judging.pairs import Key, Series, Visits, collect, ratio_series, value_series
+from bench.judging.comparisons import SIZES, RunSeries
+from bench.judging.pairs import Key, Series, Visits, collect, value_series
 from bench.model import Metric, Role
 from bench.stats.location import Floats
 from bench.store import Loaded
@@ -54,7 +54,7 @@ def side(loaded: Loaded) -> Side:
     return Side(
         loaded=loaded,
         visits=visits,
-        ratios=ratio_series(visits, baseline),
+        ratios=RunSeries(visits, copies=loaded.run.plan.counted).pooled(baseline),
         values=value_series(visits),
         metrics={metric.name: metric for metric in loaded.run.plan.metrics},
         baseline=baseline,

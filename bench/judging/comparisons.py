@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.claims import Claim
-from bench.judging.pairs import Key, Series, Visits, ratio_series, value_series
-from bench.model import Kind, Role
+from bench.judging.pairs import Key, Series, Visits, joined, pooled_series, ratio_series, value_series
+from bench.model import Kind, Pairing, Role
 from bench.stats.cluster import Interval, t_interval
 from bench.stats.location import Floats, Ints, medians_by_group
 from bench.stats.quantile import quantile_bounds
@@ -35,8 +36,8 @@ Bounds = Callable[[float], Interval]
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One number against one margin. `bounds(alpha)` is on the scale of the claim's margin.
 
-    metric is the samples' name, shown the row's. blocked: why it cannot be judged at all. tail: the
-    quantile where it is one beyond the median (bounded by order statistics), else 0.
+    metric is the samples' name, shown the row's. blocked: why it cannot be judged at all. tail: the quantile
+    where it is one beyond the median (bounded by order statistics), else 0. pairing: as of a verdict.
     """
 
     metric: str
@@ -49,34 +50,77 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str = ""
     blocked: str = ""
     tail: float = 0.0
+    pairing: Pairing = ""
 
 
 class RunSeries:
     """The samples of a run, with each kind of series computed once, when it is first asked for.
 
-    kinds: what each arm runs in, where it is known.
+    kinds: what each arm runs in, where it is known. copies: those that count (see bench.model.Plan).
     """
 
-    def __init__(self, visits: Visits, kinds: Mapping[str, Kind] | None = None) -> None:
+    def __init__(
+        self,
+        visits: Visits,
+        kinds: Mapping[str, Kind] | None = None,
+        copies: Mapping[str, str] | None = None,
+    ) -> None:
         self.visits = visits
         self.kinds = kinds or {}
+        self.copies = copies or {}
         self._ratios: dict[str, dict[Key, Series]] = {}
+        self._pooled: dict[str, dict[Key, Series]] = {}
         self._values: dict[Key, Series] | None = None
         self._places: dict[Key, NDArray[np.intp]] | None = None
+        self._visits: Counter[Key] | None = None
         self._numbers = visits.usable["value"].to_numpy(dtype=np.float64)
         self._sessions = visits.usable["cluster"].to_numpy(dtype=np.int64)
 
     def ratios(self, baseline: str) -> dict[Key, Series]:
-        """Log performance ratios against `baseline`."""
+        """Log performance ratios against `baseline`, every copy being an arm of its own."""
         if baseline not in self._ratios:
             self._ratios[baseline] = ratio_series(self.visits, baseline)
         return self._ratios[baseline]
+
+    def pooled(self, baseline: str) -> dict[Key, Series]:
+        """The same with the copies that count counted in: what verdicts are about."""
+        if not self.copies:
+            return self.ratios(baseline)
+        if baseline not in self._pooled:
+            pooled = pooled_series(self.visits, baseline, self.copies)
+            self._pooled[baseline] = {
+                (metric, arm): msgspec.structs.replace(series, alike=self._alike(metric, arm, baseline))
+                for (metric, arm), series in pooled.items()
+            }
+        return self._pooled[baseline]
+
+    def _alike(self, metric: str, *arms: str) -> tuple[Series, ...]:
+        """Sum and difference of what the copies of both arms differ by, halved: as noisy as the ratio."""
+        apart = [
+            self.ratios(original)[metric, copy]
+            for copy, original in self.copies.items()
+            if original in arms and (metric, copy) in self.ratios(original)
+        ]
+        if len(apart) < len(arms):
+            return ()
+        return tuple(joined(*apart, 1 / 2, sign) for sign in (1.0, -1.0))
+
+    def pairing(self, metric: str, *arms: str) -> Pairing:
+        """How the pairs of these two arms are formed."""
+        counted = {copy for copy, original in self.copies.items() if original in arms}
+        return "copies" if any((metric, copy) in self.visits.tried for copy in counted) else "single"
 
     def values(self) -> dict[Key, Series]:
         """Own values of every arm, in the samples' unit."""
         if self._values is None:
             self._values = value_series(self.visits)
         return self._values
+
+    def visits_of(self, metric: str, arm: str) -> int:
+        """Visits of an arm that gave a usable value of a metric."""
+        if self._visits is None:
+            self._visits = Counter(zip(self.visits.cells["metric"], self.visits.cells["arm"], strict=True))
+        return self._visits[metric, arm]
 
     def raw(self, key: Key) -> tuple[Floats, Ints]:
         """All usable values of one metric on one arm, with the session each came from."""
@@ -109,12 +153,13 @@ def comparisons(claim: Claim, evidence: RunSeries, skip: frozenset[str]) -> Iter
 
 def ratio(evidence: RunSeries, key: Key, role: Role, baseline: str) -> Comparison:
     """Performance of (metric, arm) relative to `baseline`, from the pairs inside their blocks."""
-    series = evidence.ratios(baseline).get(key, Series())
+    series = evidence.pooled(baseline).get(key, Series())
 
     def bounds(alpha: float) -> Interval:
         return exponential(t_interval(series.locations, alpha))
 
-    return _comparison(evidence, key, role, series, bounds, baseline=baseline)
+    found = _comparison(evidence, key, role, series, bounds, baseline=baseline)
+    return msgspec.structs.replace(found, pairing=evidence.pairing(*key, baseline))
 
 
 def _absolute(claim: Claim, evidence: RunSeries, key: Key, role: Role) -> Comparison:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 import pandas as pd
 
 from bench.claims import Claim, Claims
 from bench.judging.comparisons import Comparison, RunSeries, comparisons
-from bench.judging.outlook import needed_with_looks
+from bench.judging.outlook import needed_with_looks, tail_with_visits, with_pairs
 from bench.judging.pairs import collect
 from bench.judging.rows import Gate, families, family_of, row, shortfall, state_of
 from bench.judging.spending import Spending, spending
@@ -25,12 +25,18 @@ JUDGED = ("ratio", "quantile", "absolute")
 """Kinds of claims that samples decide."""
 
 
+Reach = Callable[[int, bool], float]
+"""(blocks of each session to come, whether the noise is taken at its lower bound) → sessions of the run in
+all, by which the nearest verdict is likely."""
+
+
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """One (scenario, arm). decided: every comparison that decides a claim is supported or refuted.
 
     needed: sessions in all, those done included, that decide it at the pace seen so far (inf: not in sight;
-    those done where it is decided). primary: whether any of its metrics decides a claim. row: of the metric
-    that needs most, for people who watch.
+    those done where it is decided). primary: whether any of its metrics decides a claim; sentence: one of the
+    seven, not a question of the suite's own. reach: see Reach; None where blocks make no difference. row: of
+    the metric that needs most, for people who watch.
     """
 
     scenario: str
@@ -38,6 +44,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     decided: bool
     needed: float
     primary: bool
+    sentence: bool = True
+    reach: Reach | None = None
     row: Verdict | None = None
 
 
@@ -45,7 +53,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison at this look.
 
     over: no more pairs can come, decided or not. needed: sessions of the run in all (done: it is decided).
-    row: it as a verdict's row would have it now.
+    sentence, reach: as in Progress. row: it as a verdict's row would have it now.
     """
 
     scenario: str
@@ -53,6 +61,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     primary: bool
     over: bool
     needed: float
+    sentence: bool
+    reach: Reach | None
     row: Verdict | None
 
 
@@ -85,12 +95,15 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     def standing(self, claim: Claim, comparison: Comparison, family: int) -> Standing:
         """Whether this comparison asks for more sessions, and for how many."""
+        needed = self.needed(claim, comparison, family)
         return Standing(
             scenario=comparison.scenario,
             arms=tuple(arm for arm in (comparison.arm, comparison.baseline) if arm),
             primary=comparison.role == "primary",
             over=self.spending.stopped(comparison) is not None or self.spending.exhausted(comparison),
-            needed=self.needed(claim, comparison, family),
+            needed=needed,
+            sentence=bool(claim.number),
+            reach=self.reach(claim, comparison, family) if needed > self.done else None,
             row=self.row(claim, comparison),
         )
 
@@ -101,6 +114,24 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         place = comparison.shown, comparison.arm, comparison.baseline
         bounds, pairs = comparison.bounds(claim.alpha), comparison.series.n_pairs
         return row(claim.id, place, bounds, claim.margin, claim.alpha, pairs, "inconclusive", ())
+
+    def reach(self, claim: Claim, comparison: Comparison, family: int) -> Reach | None:
+        """How soon it is settled, by the blocks of sessions to come; None where they make no difference."""
+        if claim.kind != "ratio" and not comparison.tail:
+            return None
+        short = shortfall(comparison, claim.min_pairs, self.gate)
+        least = self._enough(claim, comparison) if short else 0.0
+        visits = self.evidence.visits_of(comparison.metric, comparison.arm)
+        each = comparison.series.n_pairs / visits if visits else 1.0
+
+        def sessions(blocks: int, lucky: bool) -> float:
+            if comparison.tail:
+                found = tail_with_visits(claim, comparison, self.looks, blocks, each)
+            else:
+                found = with_pairs(claim, comparison, self.looks, family, blocks, lucky=lucky)
+            return self._of_the_run(comparison, max(least, found))
+
+        return sessions
 
     def needed(self, claim: Claim, comparison: Comparison, family: int) -> float:
         """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
@@ -139,7 +170,7 @@ def progress(
     """
     look = Look(
         claims=claims,
-        evidence=RunSeries(collect(samples), {arm.name: arm.kind for arm in plan.arms}),
+        evidence=RunSeries(collect(samples), {arm.name: arm.kind for arm in plan.arms}, plan.counted),
         looks=plan.looks or Looks(first=plan.sessions, last=plan.sessions),
         spending=spending(plan, sessions, closed, final=False),
         gate=Gate(min_sessions=claims.min_sessions, smoke=False),
@@ -167,6 +198,7 @@ def _progress(look: Look, scenario: str, arm: ArmPlan, standings: list[Standing]
         needed = look.done + look.claims.min_sessions  # planned and not come yet
     elif ended and needed > look.done:
         needed = math.inf
+    asking = [one for one in counted if one.needed > look.done]
     shown = [one for one in counted if one.row is not None and arm.name in one.arms]
     return Progress(
         scenario=scenario,
@@ -174,8 +206,18 @@ def _progress(look: Look, scenario: str, arm: ArmPlan, standings: list[Standing]
         decided=needed <= look.done,
         needed=needed,
         primary=primary,
+        sentence=any(one.sentence for one in asking or counted) or not counted,
+        reach=_nearest(asking) if needed > look.done else None,
         row=max(shown, key=lambda one: one.needed).row if shown else None,
     )
+
+
+def _nearest(standings: Sequence[Standing]) -> Reach | None:
+    """The reach of the verdict that comes first, where blocks make a difference to all that are open."""
+    reaches = [one.reach for one in standings if one.reach is not None]
+    if not reaches or len(reaches) < len(standings):
+        return None
+    return lambda blocks, lucky: min(reach(blocks, lucky) for reach in reaches)
 
 
 def _tried(look: Look, scenario: str, arm: str) -> bool:

@@ -61,6 +61,7 @@ def joint_row(
         n_pairs=min((one.row.n_pairs for one in judged), default=0),
         verdict=state,
         notes=texts,
+        pairing="copies" if any(one.row.pairing == "copies" for one in judged) else judged[0].row.pairing,
     )
 
 

@@ -7,6 +7,9 @@ turned so that larger is better: arm / baseline where higher is better, baseline
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import msgspec
 import numpy as np
 import pandas as pd
@@ -35,7 +38,9 @@ class Loss(msgspec.Struct, frozen=True):
 class Series(msgspec.Struct, frozen=True, kw_only=True):
     """What one test is made of: the median of each session (`clusters` ascending) and what was counted.
 
-    unfit: pairs without a logarithm (a value of zero or below). within: see bench.stats.control.
+    unfit: pairs without a logarithm (a value of zero or below). within: see bench.stats.control. alike:
+    series of the same noise about a truth of 0, where both sides have copies: they show the noise, never the
+    ratio.
     """
 
     clusters: Ints = msgspec.field(default_factory=lambda: np.empty(0, dtype=np.int64))
@@ -43,6 +48,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     n_pairs: int = 0
     unfit: int = 0
     within: float = 0.0
+    alike: tuple[Series, ...] = ()
 
     @property
     def n_sessions(self) -> int:
@@ -102,8 +108,9 @@ def _scenarios(first: pd.DataFrame) -> dict[str, str]:
 
 def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
     """Log performance ratios of every other arm against `baseline`; keys come in order of name."""
-    base = visits.cells[visits.cells["arm"] == baseline]
-    arms = visits.cells[visits.cells["arm"] != baseline]
+    cells = visits.cells
+    base = cells[cells["arm"] == baseline]
+    arms = cells[cells["arm"] != baseline]
     both = arms.merge(base, on=["metric", "cluster", "block"], suffixes=("", "_base"))
     own = both["value"].to_numpy(dtype=np.float64)
     other = both["value_base"].to_numpy(dtype=np.float64)
@@ -115,6 +122,53 @@ def ratio_series(visits: Visits, baseline: str) -> dict[Key, Series]:
     for key, count in _counts(both[~positive]).items():
         series[key] = msgspec.structs.replace(series.get(key, Series()), unfit=count)
     return dict(sorted(series.items()))
+
+
+def pooled_series(visits: Visits, baseline: str, copies: Mapping[str, str]) -> dict[Key, Series]:
+    """The same with second copies counted in; copies: copy → the arm it is a copy of.
+
+    A copy is the same system, so the copies of both sides give pairs of their own in each block, and a
+    session's location is the mean of both medians: half of the variance of one, of instances too. Where a
+    session has pairs of one kind only, these count. Exchanging both copies with their originals changes no
+    ratio and turns the sign of every difference between copies (the A/A control): the two are uncorrelated.
+    """
+    single = ratio_series(visits, baseline)
+    doubled = visits.cells[visits.cells["arm"].isin(list(copies))]
+    replaced = pd.MultiIndex.from_arrays([doubled["metric"], doubled["arm"].map(copies)])
+    kept = ~pd.MultiIndex.from_frame(visits.cells[["metric", "arm"]]).isin(replaced)
+    cells = visits.cells[kept].assign(arm=visits.cells["arm"][kept].replace(dict(copies)))
+    second = ratio_series(msgspec.structs.replace(visits, cells=cells), baseline)
+    have = set(replaced)
+    found = {}
+    for key in sorted(single.keys() | second.keys()):
+        sides = {key, (key[0], baseline)} & have
+        if key[1] in copies:
+            continue
+        one, other = single.get(key, Series()), second.get(key, Series())
+        # The pairs of an arm without a copy share its slice: their mean has three quarters of the variance.
+        found[key] = joined(one, other, 1 / 2 if len(sides) == 2 else 3 / 4) if sides else one
+    return found
+
+
+def joined(first: Series, second: Series, share: float, sign: float = 1.0) -> Series:
+    """The mean of two series (their half difference for a sign of −1), session by session.
+
+    share: the variance of a mean of two over that of one, 1/2 where they are independent. A mean has the
+    sessions of either, a difference those of both.
+    """
+    ids = np.union1d(first.clusters, second.clusters)
+    values = np.full((2, ids.size), np.nan)
+    for row, (series, turned) in enumerate(((first, 1.0), (second, sign))):
+        values[row, np.searchsorted(ids, series.clusters)] = turned * series.locations
+    there = ~np.isnan(values)
+    fit = there.any(axis=0) if sign > 0 else there.all(axis=0)
+    return Series(
+        clusters=ids[fit],
+        locations=np.nansum(values, axis=0)[fit] / there.sum(axis=0)[fit],
+        n_pairs=max(first.n_pairs, second.n_pairs),
+        unfit=max(first.unfit, second.unfit),
+        within=math.sqrt(share * (first.within**2 + second.within**2) / 2),
+    )
 
 
 def value_series(visits: Visits) -> dict[Key, Series]:

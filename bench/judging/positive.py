@@ -45,7 +45,7 @@ def positive_rows(
     """The joint row first, then one a metric that the arm measured; none where it had nothing to do."""
     found = [
         ratio(evidence, key, "primary", positive.baseline)
-        for key in evidence.ratios(positive.baseline)
+        for key in evidence.pooled(positive.baseline)
         if key[1] == positive.arm and key[0] not in skip
     ]
     ready = [one for one in found if not shortfall(one, MIN_PAIRS, gate)]
@@ -88,6 +88,7 @@ def _judged(
     )
     place = (comparison.metric, positive.arm, positive.baseline)
     row = control_row(POSITIVE, positive, place, interval, comparison.series.n_pairs, state, texts)
+    row = msgspec.structs.replace(row, pairing=comparison.pairing)
     return Judged(row=row, source=comparison, interval=interval, short=short)
 
 

@@ -131,6 +131,7 @@ def judge_one(
     place = (comparison.shown, comparison.arm, comparison.baseline)
     n_pairs = comparison.series.n_pairs
     verdict = row(claim.id, place, interval, claim.margin, claim.alpha, n_pairs, state, texts)
+    verdict = msgspec.structs.replace(verdict, pairing=comparison.pairing)
     return Judged(row=verdict, source=comparison, interval=interval, short=short)
 
 

@@ -7,20 +7,22 @@ from collections.abc import Sequence
 import msgspec
 
 from bench.judging.comparisons import Comparison
-from bench.model import Closed, Looks, Place, Plan
+from bench.model import Closed, Looks, OutOfReach, Place, Plan
 from bench.stats.sequential import level
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """What a run looked at, and when. The default is a run that looks once, at its end.
 
-    sessions: of the run, at this look. closed: sessions after which a look ended it. ends: sessions after
-    which the plan has nothing more of it, which no look had a part in. final: no look follows.
+    sessions: of the run, at this look. closed: sessions after which a look ended it; given_up: after which a
+    look put it out of reach, which depends on the data, so that it never gets the rest of alpha. ends:
+    sessions after which the plan has nothing more of it, which no look had a part in. final: no look follows.
     """
 
     looks: Looks | None = None
     sessions: int = 0
     closed: dict[Place, int] = {}
+    given_up: dict[Place, int] = {}
     ends: dict[Place, int] = {}
     final: bool = True
 
@@ -47,7 +49,7 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         if self.looks is None:
             return alpha
         first, last, own = self.looks.first, self.looks.last, comparison.series.n_sessions
-        if self.stopped(comparison) is not None:
+        if self.stopped(comparison) is not None or _first(self.given_up, comparison) is not None:
             # One that was ended for another's sake before a look of its own was due is read as at its first.
             return level(alpha, max(own, first), first, last, final=False)
         return level(alpha, own, first, last, final=self.final or self.exhausted(comparison))
@@ -62,12 +64,26 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         return f"still open after {self.sessions} {of}" if undecided and self.sessions else ""
 
 
-def spending(plan: Plan, sessions: int, closed: Sequence[Closed], *, final: bool) -> Spending:
+def spending(
+    plan: Plan,
+    sessions: int,
+    closed: Sequence[Closed],
+    given_up: Sequence[OutOfReach] = (),
+    *,
+    final: bool,
+) -> Spending:
     """The spending of a run by this plan after so many sessions."""
     if plan.looks is None:
         return Spending()
     places = {(one.scenario, one.arm): one.sessions for one in closed}
-    return Spending(looks=plan.looks, sessions=sessions, closed=places, ends=plan.ends, final=final)
+    return Spending(
+        looks=plan.looks,
+        sessions=sessions,
+        closed=places,
+        given_up={(one.scenario, one.arm): one.sessions for one in given_up},
+        ends=plan.ends,
+        final=final,
+    )
 
 
 def _first(places: dict[Place, int], comparison: Comparison) -> int | None:

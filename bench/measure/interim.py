@@ -13,11 +13,18 @@ import msgspec
 
 from bench.judging.deciding import Progress
 from bench.measure.looks import Candidate, allocate, attending, seconds_ahead
-from bench.model import Closed, Place, Plan, Sample, Step, Verdict
+from bench.model import Closed, OutOfReach, Place, Plan, Sample, Step, Verdict
 from bench.plan import spread
 
 Decide = Callable[[Sequence[Sample], int, Sequence[Closed]], Sequence[Progress]]
 """(samples of whole sessions, how many those are, what earlier looks closed) → how far each pair is."""
+
+
+SESSION_S = 0.3
+"""What a scenario's part in one more session costs beside its visits: its share of starts and warm-ups."""
+
+Cost = Callable[[str, str], float]
+"""(scenario, arm) → seconds of a visit."""
 
 
 class FamilyTally(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,12 +37,13 @@ class FamilyTally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of the (scenario, arm) pairs that decide a claim a look found decided."""
+    """How many of the (scenario, arm) pairs that decide a claim a look found decided, or gave up."""
 
     sessions: int
     decided: int
     pairs: int
     seconds_left: float
+    out_of_reach: int = 0
     families: tuple[FamilyTally, ...] = ()
 
     def __str__(self) -> str:
@@ -44,15 +52,24 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interim:
-    """What is open. closed: what earlier looks closed, from the journal of a run that goes on."""
+    """What is open. closed, out_of_reach: of earlier looks, from the journal of a run that goes on."""
 
-    def __init__(self, plan: Plan, decide: Decide, closed: Iterable[Closed] = ()) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        decide: Decide,
+        closed: Iterable[Closed] = (),
+        out_of_reach: Iterable[OutOfReach] = (),
+    ) -> None:
         self.closed = list(closed)
+        self.out_of_reach = list(out_of_reach)
         self._plan = plan
         self._decide = decide
         self._progress: dict[Place, Progress] = {}
         self._silent: frozenset[Place] = frozenset()
         self._sessions = 0
+        self._core: dict[str, int] | None = None
+        self._positive = plan.positive.name if plan.positive else ""
         self._needed: dict[str, frozenset[str]] = {}
 
     def look(self, samples: Iterable[Sample], sessions: int) -> tuple[Closed, ...]:
@@ -71,11 +88,35 @@ class Interim:
         decided = [place for place, one in self._progress.items() if one.decided and place not in known]
         judged = [place for place in decided if place[1] in self._plan.judged]
         self.closed = before + [_closed(place, sessions) for place in judged]
-        self._needed = {scenario: self._attending(scenario) for scenario in self._plan.scenarios}
+        self._find_needed()
         # Controls and the baseline go when none of the arms that they serve is left.
         served = [place for place in decided if place not in judged and not self.needs(*place)]
         self.closed += [_closed(place, sessions) for place in served]
         return tuple(self.closed[len(before) :])
+
+    def give_up(self, steps: Sequence[Step], cost: Cost, left_s: float) -> tuple[OutOfReach, ...]:
+        """Put out of reach what all the time that is left would not decide, were the noise as low as it may
+        be.
+
+        It depends on the noise, and on the estimate only where that brings a verdict nearer: so a row near
+        its margin is not given up for lying there. steps: of the next session.
+        """
+        sessions_left = max(1, self._plan.sessions - self._sessions)
+        found = [
+            OutOfReach(
+                scenario=scenario, arm=arm, sessions=self._sessions, seconds=self._seconds(one, block_s, most)
+            )
+            for (scenario, arm), one in self._open_with_reach()
+            for block_s, most in [self._block(steps, scenario, {arm}, cost)]
+            if most and not self._within(one, block_s, most, sessions_left, left_s)
+        ]
+        self.out_of_reach += found
+        self._find_needed()
+        return tuple(found)
+
+    def is_out_of_reach(self, step: Step) -> bool:
+        """Whether its scenario was given up for every arm that would have needed it."""
+        return any(one.scenario == step.scenario for one in self.out_of_reach)
 
     def needs(self, scenario: str, arm: str) -> bool:
         """Whether an arm is still to be measured on a scenario, as the last look found."""
@@ -103,6 +144,7 @@ class Interim:
             decided=len(closed & set(pairs)),
             pairs=len(pairs),
             seconds_left=seconds_left,
+            out_of_reach=len({(one.scenario, one.arm) for one in self.out_of_reach} & set(pairs)),
             families=tuple(self._of_family(*one, closed) for one in families.items()),
         )
 
@@ -116,20 +158,22 @@ class Interim:
             furthest=rows[0] if rows else None,
         )
 
-    def candidates(self, steps: Iterable[Step], cost: Callable[[str, str], float]) -> list[Candidate]:
-        """What the next session may take. steps: of it; cost: seconds of a visit by scenario and arm."""
+    def candidates(self, steps: Iterable[Step], cost: Cost, sessions_left: int) -> list[Candidate]:
+        """What the next session may take. steps: of it."""
         members: dict[str, list[Step]] = {}
         for step in steps:
             if self.needs(step.scenario, step.arm):
                 members.setdefault(step.scenario, []).append(step)
-        return [self._candidate(scenario, mine, cost) for scenario, mine in members.items()]
+        found = [self._candidate(scenario, mine, cost, sessions_left) for scenario, mine in members.items()]
+        if self._plan.until_decided:
+            found = [one for one in found if one.primary]
+        # What is open for the control alone is worth its time only where the control is likely found.
+        return [one for one in found if self._undecided(one.scenario) or one.to_go <= sessions_left]
 
-    def chosen(
-        self, steps: Sequence[Step], cost: Callable[[str, str], float], left_s: float
-    ) -> tuple[list[Step], float]:
+    def chosen(self, steps: Sequence[Step], cost: Cost, left_s: float) -> tuple[list[Step], float]:
         """The steps of the next session that are worth their time, and the seconds ahead of the whole run."""
-        candidates = self.candidates(steps, cost)
         sessions_left = max(1, self._plan.sessions - self._sessions)
+        candidates = self.candidates(steps, cost, sessions_left)
         given = allocate(candidates, max(0.0, left_s), sessions_left)
         blocks = {
             one.scenario: _blocks(steps, one.scenario, given.get(one.scenario, 0)) for one in candidates
@@ -145,29 +189,110 @@ class Interim:
         """Whether its arm was tried on its scenario and never gave a valid sample."""
         return (step.scenario, step.arm) in self._silent
 
-    def _candidate(
-        self, scenario: str, steps: Sequence[Step], cost: Callable[[str, str], float]
-    ) -> Candidate:
-        blocks = len({step.block for step in steps})
-        open_here = {arm: self._progress.get((scenario, arm)) for arm in self._undecided(scenario)}
-        deciding = [one for one in open_here.values() if one is not None and one.primary]
-        known = deciding or [one for one in open_here.values() if one is not None]
-        needed = min((one.needed for one in known), default=math.inf)
+    def _candidate(self, scenario: str, steps: Sequence[Step], cost: Cost, sessions_left: int) -> Candidate:
+        most = len({step.block for step in steps})
+        block_s = sum(cost(scenario, step.arm) for step in steps) / most
+        arms = self._undecided(scenario) or {self._positive}
+        open_here = [self._progress.get((scenario, arm)) for arm in sorted(arms)]
+        there = [one for one in open_here if one is not None]
+        deciding = [one for one in there if one.primary]
+        to_go, blocks = self._best(
+            deciding or there, self._least(scenario, most), most, block_s, sessions_left
+        )
         return Candidate(
             scenario=scenario,
             primary=bool(deciding),
-            to_go=max(1.0, math.ceil(needed) - self._sessions) if math.isfinite(needed) else math.inf,
-            block_s=sum(cost(scenario, step.arm) for step in steps) / blocks,
+            sentence=any(one.sentence for one in deciding),
+            to_go=to_go,
+            block_s=block_s,
             blocks=blocks,
+            most=most,
         )
 
+    def _best(
+        self, known: Sequence[Progress], least: int, most: int, block_s: float, sessions_left: int
+    ) -> tuple[float, int]:
+        """(sessions until the nearest verdict, blocks a session) that cost least; most blocks out of reach.
+
+        More pairs a session are worth it as long as pairs differ more than sessions, and a session costs
+        something of its own.
+        """
+        offers = [
+            (to_go * (blocks * block_s + SESSION_S), to_go, blocks)
+            for blocks in range(least, most + 1)
+            if (to_go := min((self._to_go(one, blocks) for one in known), default=math.inf)) <= sessions_left
+        ]
+        if offers:
+            _, to_go, blocks = min(offers)
+            return to_go, blocks
+        return min((self._to_go(one, most) for one in known), default=math.inf), most
+
+    def _to_go(self, one: Progress, blocks: int, *, lucky: bool = False) -> float:
+        """Sessions until a verdict, at least 1."""
+        total = one.reach(blocks, lucky) if one.reach is not None else one.needed
+        return max(1.0, math.ceil(total) - self._sessions) if math.isfinite(total) else math.inf
+
+    def _open_with_reach(self) -> list[tuple[Place, Progress]]:
+        """What decides a claim, is open, and is the nearer the more blocks it gets."""
+        return [
+            (place, one) for place in self.undecided() if (one := self._progress[place]).reach is not None
+        ]
+
+    def _within(self, one: Progress, block_s: float, most: int, sessions_left: int, left_s: float) -> bool:
+        """Whether some number of blocks decides it in time, with luck."""
+        tries = ((blocks, self._to_go(one, blocks, lucky=True)) for blocks in range(1, most + 1))
+        return any(to_go <= sessions_left and to_go * blocks * block_s <= left_s for blocks, to_go in tries)
+
+    def _seconds(self, one: Progress, block_s: float, most: int) -> float | None:
+        """About how long it takes to settle it by itself; None if that is not in sight."""
+        each = (self._to_go(one, n) * (n * block_s + SESSION_S) for n in range(1, most + 1))
+        seconds = min(each, default=math.inf)
+        return round(seconds, 1) if math.isfinite(seconds) else None
+
+    def _block(
+        self, steps: Iterable[Step], scenario: str, open_here: set[str], cost: Cost
+    ) -> tuple[float, int]:
+        """(seconds of a block of a scenario if only these arms are open, blocks of the session)."""
+        arms = attending(self._plan, open_here, self._found(scenario))
+        mine = [step for step in steps if step.scenario == scenario and step.arm in arms]
+        blocks = len({step.block for step in mine})
+        return sum(cost(scenario, step.arm) for step in mine) / max(1, blocks), blocks
+
+    def _least(self, scenario: str, most: int) -> int:
+        """As many blocks as a session of the core has: fewer would not bear an outlier."""
+        if self._core is None:
+            blocks: dict[str, set[tuple[int, int]]] = {}
+            for step in self._plan.steps:
+                if step.session < self._plan.core:
+                    blocks.setdefault(step.scenario, set()).add((step.session, step.block))
+            sessions = {name: len({session for session, _ in there}) for name, there in blocks.items()}
+            self._core = {name: len(there) // sessions[name] for name, there in blocks.items()}
+        return max(1, min(most, self._core.get(scenario, 1)))
+
+    def _find_needed(self) -> None:
+        self._needed = {scenario: self._attending(scenario) for scenario in self._plan.scenarios}
+
+    def _found(self, scenario: str) -> list[str]:
+        return [arm for (name, arm), one in self._progress.items() if name == scenario and one.decided]
+
     def _attending(self, scenario: str) -> frozenset[str]:
-        found = [arm for (name, arm), one in self._progress.items() if name == scenario and one.decided]
-        return attending(self._plan, self._undecided(scenario), found)
+        undecided = self._undecided(scenario)
+        if not undecided and self._control_open(scenario):
+            undecided = frozenset({self._positive})
+        return attending(self._plan, undecided, self._found(scenario))
+
+    def _control_open(self, scenario: str) -> bool:
+        """Whether the extra work is still to be found where all else is decided. It never keeps a run going,
+        but shows, as long as one goes on, that a loss would have been seen."""
+        place = (scenario, self._positive)
+        one = self._progress.get(place)
+        if one is None or not self._plan.systems or not one.primary or one.decided or place in self._silent:
+            return False
+        return self._plan.ends.get(place, 0) > self._sessions
 
     def _undecided(self, scenario: str) -> frozenset[str]:
-        """Judged arms that are open on a scenario and can still be measured there."""
-        closed = {(one.scenario, one.arm) for one in self.closed}
+        """Judged arms that are open on a scenario, in reach, and can still be measured there."""
+        closed = {(one.scenario, one.arm) for one in (*self.closed, *self.out_of_reach)}
         places = {(scenario, arm) for arm in self._plan.judged} - closed - self._silent
         ends = self._plan.ends
         return frozenset(arm for name, arm in places if ends.get((name, arm), 0) > self._sessions)

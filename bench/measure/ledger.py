@@ -10,7 +10,7 @@ import msgspec
 
 from bench.journal import Contents
 from bench.measure.slices import Taken
-from bench.model import Place, Plan, Sample, Step
+from bench.model import Place, Plan, Prices, Sample, Step
 from bench.plan import paces_of
 from bench.profiles import MIN_SESSIONS, visit_s
 from bench.scenarios.base import Scenario
@@ -117,6 +117,14 @@ class RunLedger:
             return factor * once
 
         return price
+
+    def learnt(self, run: str) -> Prices:
+        """What visits and starts cost, for the next plan: medians, which one slow visit does not move."""
+        visits: dict[str, dict[str, float]] = {}
+        for (scenario, arm), seconds in self._visits.items():
+            visits.setdefault(scenario, {})[arm] = round(statistics.median(seconds), 4)
+        starts = {arm: round(statistics.median(seconds), 4) for arm, seconds in self._starts.items()}
+        return Prices(run=run, visits=visits, starts=starts)
 
     def _in_core(self, steps: Iterable[Step]) -> float:
         """Forecast seconds of those steps that lie before the first look.

@@ -4,14 +4,16 @@ The control arms cost time and decide nothing, so they stay only where an arm th
 baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
 
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
-the cheapest verdict first, and are visited in full; those out of reach share what remains, spread over the
-sessions that may come, since one more session is worth more than one more visit in the same. Each look makes
-a new forecast. Metrics that only explain get what no open claim can use.
+those of the seven sentences before the suite's own questions and the cheapest verdict first; those out of
+reach share what remains, spread over the sessions that may come, since one more session is worth more than
+one more visit in the same. Each look makes a new forecast. Metrics that only explain get what no open claim
+can use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -21,8 +23,9 @@ from bench.model import Plan
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A scenario that is open for at least one arm.
 
-    to_go: sessions until the nearest of its verdicts (at least 1, inf: not in sight). block_s: seconds of one
-    block of it, all arms that attend. blocks: how many the plan has for the next session.
+    to_go: sessions until the nearest of its verdicts (at least 1, inf: not in sight), with `blocks` in each.
+    block_s: seconds of one block of it, all arms that attend. most: blocks that a session may have. sentence:
+    it decides one of the seven sentences.
     """
 
     scenario: str
@@ -30,6 +33,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     to_go: float
     block_s: float
     blocks: int
+    most: int
+    sentence: bool = True
 
     @property
     def session_s(self) -> float:
@@ -60,21 +65,50 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     """
     ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
     given: dict[str, int] = {}
+    for tier in (True, False):
+        mine = [one for one in ordered if one.primary and one.sentence is tier]
+        found, whole = _tier(mine, left_s, sessions_left)
+        given |= found
+        left_s -= _spent(mine, found, sessions_left)
+        if not whole:
+            break
+    else:
+        given |= _share([one for one in ordered if not one.primary], left_s, sessions_left)
+    primary = [one for one in ordered if one.primary]
+    if primary and not any(one.scenario in given for one in primary):
+        cheapest = min(primary, key=lambda one: (not one.sentence, one.block_s, one.scenario))
+        return {cheapest.scenario: 1}
+    return given
+
+
+def _tier(ordered: Sequence[Candidate], left_s: float, sessions_left: int) -> tuple[dict[str, int], bool]:
+    """Blocks of those that decide alike much, nearest verdict first, and whether all have what they ask
+    for."""
+    near: list[Candidate] = []
     beyond: list[Candidate] = []
-    for one in (one for one in ordered if one.primary):
-        if one.to_go <= sessions_left and one.reach_s <= left_s:
-            given[one.scenario] = one.blocks
-            left_s -= one.reach_s
-        else:
-            beyond.append(one)
-    shared = _share(beyond, left_s, sessions_left)
-    if not given and beyond and not shared:
-        cheapest = min(beyond, key=lambda one: (one.block_s, one.scenario))
-        shared[cheapest.scenario] = 1
+    need_s = 0.0
+    for one in ordered:
+        fits = one.to_go <= sessions_left and need_s + one.reach_s <= left_s
+        (near if fits else beyond).append(one)
+        need_s += one.reach_s if fits else 0.0
+    shared = _share(beyond, left_s - need_s, sessions_left)
     if any(shared.get(one.scenario, 0) < one.blocks for one in beyond):
-        return given | shared
-    left_s -= sessions_left * sum(one.session_s for one in beyond)
-    return given | shared | _share([one for one in ordered if not one.primary], left_s, sessions_left)
+        return {one.scenario: one.blocks for one in near} | shared, False
+    # Time that these verdicts do not ask for by the forecast makes them the surer.
+    spare_s = left_s - need_s - sessions_left * sum(one.session_s for one in beyond)
+    return _fuller(near, spare_s) | shared, True
+
+
+def _spent(candidates: Iterable[Candidate], given: Mapping[str, int], sessions_left: int) -> float:
+    """Seconds until their verdicts, at most over the sessions that are left."""
+    return sum(min(one.to_go, sessions_left) * one.block_s * given.get(one.scenario, 0) for one in candidates)
+
+
+def _fuller(near: Sequence[Candidate], left_s: float) -> dict[str, int]:
+    """As many more blocks for each as `left_s` allows until its verdict, in proportion, up to its most."""
+    need_s = sum(one.reach_s for one in near)
+    factor = 1.0 + max(0.0, left_s) / need_s if need_s > 0 else 1.0
+    return {one.scenario: min(one.most, math.floor(one.blocks * factor)) for one in near}
 
 
 def seconds_ahead(candidates: Iterable[Candidate], left_s: float, sessions_left: int) -> float:

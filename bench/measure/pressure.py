@@ -3,17 +3,19 @@
 The rule is the same for all arms and never looks at the value: it asks whether the hypervisor took CPU time
 away, or tasks waited for a CPU, far more than is usual *for this scenario on this arm*. An arm's own threads
 wait for one another (a client and a server on one core), which is part of what it costs and not a reason to
-repeat: that is why its own median is subtracted, and why a host under constant load repeats nothing.
+repeat: that is why its own median is subtracted, and why a host under constant load repeats nothing. A
+program of one thread has nobody to wait for: what is usual for it is the same on every arm whose CPU is the
+host's own, so it is known after a few slices of any arm, from the first session on.
 """
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from bench.measure.noise import SliceConditions
-from bench.model import Place, Sample
+from bench.model import ALL, Place, Plan, Sample
 
 STEAL_MORE = 0.03
 """Steal above the usual, as a share of the planned CPUs' time: three times the margin a verdict turns on."""
@@ -21,6 +23,12 @@ STEAL_MORE = 0.03
 STALL_MORE = 0.20
 """Pressure above the usual, as a share of the slice. Some task waited, not necessarily ours, so this is more
 than the slice itself can have lost; own waiting varies by several points from slice to slice."""
+
+ONE_THREAD_MORE = 0.10
+"""The same for programs of one thread, whose usual pressure is small and known from all arms together."""
+
+ONE_THREAD = frozenset({"cpu", "memory"})
+"""Families of which each slice is one thread at work."""
 
 KNOWN = 4
 """Slices of a scenario on an arm before its pressure is compared: a median of fewer says nothing. Steal is
@@ -41,9 +49,13 @@ ONE_SHARE = 0.01
 
 
 class Usual:
-    """What is usual for each scenario on each arm, learned from all slices so far."""
+    """What is usual for each scenario on each arm, learned from all slices so far.
 
-    def __init__(self, samples: Iterable[Sample] = ()) -> None:
+    shared: places of programs of one thread, which learn from one another.
+    """
+
+    def __init__(self, samples: Iterable[Sample] = (), shared: Container[Place] = ()) -> None:
+        self._shared = shared
         self._stalls: dict[Place, list[float]] = {}
         self._steals: dict[Place, list[float]] = {}
         slices = {(one.order, one.take): one for one in samples}
@@ -55,6 +67,7 @@ class Usual:
         """Take one more slice into account, whatever is made of it."""
         if conditions.tick_share > SHORT:
             return
+        place = self._of(place)
         if conditions.stall_share is not None:
             self._stalls.setdefault(place, []).append(conditions.stall_share)
         if conditions.steal_share is not None:
@@ -64,6 +77,8 @@ class Usual:
         """Why the slice was under pressure, "" where it was not; asked before it is learned."""
         if conditions.tick_share > SHORT:
             return ""
+        more = ONE_THREAD_MORE if place in self._shared else STALL_MORE
+        place = self._of(place)
         steals, stalls = self._steals.get(place, []), self._stalls.get(place, [])
         usual = statistics.median(steals) if len(steals) >= KNOWN else 0.0
         steal = conditions.steal_share
@@ -75,9 +90,20 @@ class Usual:
         if stall is None or len(stalls) < KNOWN:
             return ""
         usual = statistics.median(stalls)
-        if stall > usual + STALL_MORE:
+        if stall > usual + more:
             return f"taken under pressure (tasks waited for a CPU in {stall:.0%} of it, usual {usual:.0%})"
         return ""
+
+    def _of(self, place: Place) -> Place:
+        return (place[0], ALL) if place in self._shared else place
+
+
+def one_thread(plan: Plan, family: Mapping[str, str]) -> frozenset[Place]:
+    """The places of a plan that learn from one another; family: of each scenario. A guest's CPU is a program
+    of several threads on the host, so guests learn by themselves."""
+    arms = [arm.name for arm in plan.arms if arm.kind != "vm"]
+    names = [name for name in plan.scenarios if family.get(name) in ONE_THREAD]
+    return frozenset((name, arm) for name in names for arm in arms)
 
 
 def repeated(samples: Sequence[Sample]) -> str:

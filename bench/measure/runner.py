@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.backends.base import Backend
+from bench.backends.base import Backend, BackendError
 from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
 from bench.measure.family_resources import FamilyResources, Maker
@@ -32,7 +32,7 @@ from bench.measure.observer import Observer
 from bench.measure.slices import SliceTaker
 from bench.measure.slow import SlowArms
 from bench.measure.time_budget import SECOND, TimeBudget
-from bench.model import EndedBecause, NotMeasured, Plan, Step
+from bench.model import EndedBecause, NotMeasured, OutOfReach, Plan, Prices, Step
 from bench.plan import OWN, forecast, warmups
 from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
@@ -50,7 +50,9 @@ class Site(msgspec.Struct, kw_only=True):
     """What a plan's names stand for here. `resources` make what a family's scenarios share, when needed.
 
     decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: no looks.
-    gauge: reads the host's conditions.
+    gauge: reads the host's conditions. alone: whether in a session only the arm whose slice it is runs, other
+    instances being paused where they can be (guests). It is off until tests/studies/guest_beside.py has shown
+    what it gives.
     """
 
     run_id: str
@@ -62,12 +64,14 @@ class Site(msgspec.Struct, kw_only=True):
     clock: Callable[[], int] = time.monotonic_ns
     decide: Decide | None = None
     gauge: Gauge | None = None
+    alone: Callable[[int], bool] = lambda session: False
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended. Samples, notes, what was left out and what was closed are in the journal.
 
-    steps, seconds: measured by this process. sessions: measured to their end, over all interruptions.
+    steps, seconds: measured by this process. sessions: measured to their end, over all interruptions. prices:
+    what visits and starts cost.
     """
 
     status: Literal["complete", "interrupted"]
@@ -75,6 +79,7 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     sessions: int
     ended_because: EndedBecause
+    prices: Prices
 
 
 def run(
@@ -128,7 +133,12 @@ class _Runner:
         )
         self.slow = SlowArms(plan, site.scenarios, self.ledger)
         self.interim = (
-            Interim(self.ledger.not_left_out(), site.decide, so_far.closed if so_far else ())
+            Interim(
+                self.ledger.not_left_out(),
+                site.decide,
+                so_far.closed if so_far else (),
+                so_far.out_of_reach if so_far else (),
+            )
             if plan.looks is not None and site.decide is not None
             else None
         )
@@ -163,6 +173,7 @@ class _Runner:
             seconds=self.budget.elapsed(),
             sessions=self.sessions,
             ended_because=because,
+            prices=self.ledger.learnt(self.site.run_id),
         )
 
     def _sessions(self) -> EndedBecause:
@@ -206,21 +217,30 @@ class _Runner:
             self._note(f"the look after session {done} failed, so nothing is left out from here on: {why}")
             self.interim = None
             return False
-        if done not in self.looked:
-            self.journal.append(ClosedLine(sessions=done, closed=found))
-            self.looked.add(done)
         left = self.ledger.open(ahead)
+        if done not in self.looked:
+            given_up = self._give_up(self.interim, [step for step in left if step.session == done])
+            self.journal.append(ClosedLine(sessions=done, closed=found, out_of_reach=given_up))
+            self.looked.add(done)
         self._leave_out_decided(self.interim, left)
         self._choose(self.interim, [step for step in left if step.session == done])
         return done < looks.last and not self.interim.undecided()
+
+    def _give_up(self, interim: Interim, steps: Sequence[Step]) -> tuple[OutOfReach, ...]:
+        """What cannot be decided in the time that is left. steps: of the next session."""
+        return interim.give_up(steps, self.ledger.prices(self.budget.elapsed()), self.budget.left())
 
     def _leave_out_decided(self, interim: Interim, steps: Sequence[Step]) -> None:
         """Leave out what a look found decided, and what never gave a valid sample."""
         out = [step for step in steps if not interim.needs(step.scenario, step.arm)]
         silent = [step for step in out if interim.is_silent(step)]
-        decided = [step for step in out if not interim.is_silent(step)]
+        beyond = [step for step in out if not interim.is_silent(step) and interim.is_out_of_reach(step)]
+        decided = [step for step in out if step not in silent and step not in beyond]
         if decided:
             self._leave_out(decided, f"decided after session {self.sessions}")
+        if beyond:
+            why = "too noisy here to be decided in the time that is left"
+            self._leave_out(beyond, f"out of reach: {why}", f"after session {self.sessions}")
         if silent:
             self._leave_out(silent, f"no valid sample in {self.sessions} sessions")
 
@@ -261,6 +281,7 @@ class _Runner:
             open_here = {(step.arm, step.scenario) for step in steps}
             for step in warmups(self.plan, session, group, self.site.scenarios, self.site.profile):
                 if step.arm in arms and not arms[step.arm].failure:
+                    self._make_room(session, arms[step.arm], arms)
                     self._warm_up(step, arms[step.arm], open_here)
             self._turns(session, group, steps, arms)
         finally:
@@ -294,10 +315,23 @@ class _Runner:
                 continue
             gc.collect()  # between turns, so that no slice has to, and before all of its arms alike
             for step in turn:
+                self._make_room(session, arms[step.arm], arms)
                 self._step(step, arms[step.arm])
         if skipped:
             where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
             self._leave_out(skipped, "slower than forecast, the time budget allows no more", where)
+
+    def _make_room(self, session: int, mine: Arm, arms: dict[str, Arm]) -> None:
+        """Where arms run alone: pause the others, then let this one run. Not part of any slice."""
+        if not self.site.alone(session):
+            return
+        try:
+            for other in arms.values():
+                if other is not mine:
+                    other.let_run(False)
+            mine.let_run(True)
+        except BackendError as error:
+            self._note(f"session {session}: {error_text(error)}")
 
     def _step(self, step: Step, arm: Arm) -> None:
         self.observer.step(step, self.site.scenarios[step.scenario].family)

@@ -13,7 +13,7 @@ from bench.journal import StoreError
 from bench.measure.arm import Arm
 from bench.measure.family_resources import FamilyResources
 from bench.measure.noise import Gauge, SliceConditions
-from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual
+from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual, one_thread
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import Plan, Sample, Step
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, error_text
@@ -56,7 +56,8 @@ class SliceTaker:
         self._note = note
         self._metrics = {metric.name: metric for metric in plan.metrics}
         self._extra = {arm.name: arm.extra for arm in plan.arms}
-        self._usual = Usual(before)
+        families = {name: one.family for name, one in scenarios.items()}
+        self._usual = Usual(before, one_thread(plan, families))
         self._repeated_s = _repeated_s(before)
 
     def given_up(self, step: Step) -> str:

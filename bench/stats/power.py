@@ -15,6 +15,12 @@ from scipy import special
 MANY = 10_000
 """With more sessions, measuring longer is not a practical advice: a night, at three seconds per session."""
 
+LUCKY = 0.2
+"""Chance that noise is truly below the lower bound of `lower_share`."""
+
+HOPE = 0.5
+"""Chance of a verdict, with luck in the noise, below which a comparison is given up."""
+
 MEDIAN_LOSS = (1.0, 1.0, 1.346, 1.190, 1.434, 1.287, 1.474, 1.341, 1.496, 1.383)
 """Variance of the median of n = 1 … 10 normal values over that of their mean (simulated; limit π/2)."""
 
@@ -58,6 +64,11 @@ def sessions_needed(
         else:
             low = middle
     return float(max(high, done + 1))
+
+
+def lower_share(free: int) -> float:
+    """The lower bound of a variance at LUCKY, as a share of its estimate with so many degrees of freedom."""
+    return float(free / special.chdtri(free, LUCKY))
 
 
 def session_sd(between_sd: float, within_sd: float, pairs_per_session: int) -> float:

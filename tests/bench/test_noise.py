@@ -7,9 +7,20 @@ from hypothesis import strategies as st
 
 from bench.measure import noise
 from bench.measure.noise import Gauge, SliceConditions
-from bench.measure.pressure import KNOWN, STALL_MORE, STEAL_MORE, TAKES, Usual, repeated
+from bench.measure.pressure import (
+    KNOWN,
+    ONE_THREAD_MORE,
+    STALL_MORE,
+    STEAL_MORE,
+    TAKES,
+    Usual,
+    one_thread,
+    repeated,
+)
 from bench.model import Sample
-from bench.testing import FakeScenario
+from bench.plan import make_plan
+from bench.profiles import PROFILES
+from bench.testing import FakeScenario, fake_arms, fake_scenarios
 from tests.bench.walking import SMALL, Bench
 
 PLACE = ("cpu.integer", "runtime")
@@ -93,6 +104,26 @@ def test_an_arms_own_waiting_is_not_pressure_and_more_than_usual_is():
     found = usual.pressure(PLACE, SliceConditions(stall_share=0.6 + STALL_MORE + 0.01))
     assert found == "taken under pressure (tasks waited for a CPU in 81% of it, usual 60%)"
     assert not usual.pressure(("cpu.integer", "host"), SliceConditions(stall_share=0.9)), "not known yet"
+
+
+def test_one_thread_learns_from_all_arms_and_is_known_from_the_first_session_on():
+    arms = ("host", "host-b", "runtime", "runtime-b", "vm-tcg")
+    shared = {("cpu.integer", arm) for arm in arms[:4]}
+    usual = Usual(shared=shared)
+    for arm in arms[:4]:
+        usual.learn(("cpu.integer", arm), SliceConditions(stall_share=0.05))
+    loud = SliceConditions(stall_share=0.05 + ONE_THREAD_MORE + 0.01)
+    assert all(usual.pressure(("cpu.integer", arm), loud) for arm in arms[:4]), "one slice of each was enough"
+    assert not usual.pressure(("cpu.integer", "vm-tcg"), loud), "a guest's threads wait for one another"
+    assert not usual.pressure(("cpu.float", "host"), loud), "another scenario is not known yet"
+
+
+def test_slices_of_one_thread_share_what_is_usual_and_others_do_not():
+    plan = make_plan(PROFILES["quick"], 1, fake_arms(runtime="runtime", vm="vm-tcg"), fake_scenarios())
+    family = {one.name: one.family for one in fake_scenarios()}
+    found = one_thread(plan, family)
+    assert ("cpu.integer", "runtime-b") in found
+    assert not {("cpu.integer", "vm-tcg"), ("network.throughput.bridge", "host")} & found
 
 
 def test_steal_is_pressure_from_the_first_slice_on_unless_one_tick_may_be_all_of_it():

@@ -27,6 +27,7 @@ def test_a_verdict_with_a_fifth_state_is_refused():
     one = dict.fromkeys(field.name for field in msgspec.structs.fields(Verdict))
     one |= {"claim": "c", "metric": "m", "arm": "b", "baseline": "host", "alpha": 0.05, "notes": ["why"]}
     one |= {"n_sessions": 1, "n_pairs": 1, "verdict": "supported", "emulated": False}
+    one |= {"pairing": "single", "out_of_reach": False}
     jsonschema.validate([one], rule)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate([one | {"verdict": "perhaps"}], rule)

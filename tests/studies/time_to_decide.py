@@ -1,77 +1,191 @@
-"""How much a quick run decides, and how fast: simulated runs of CPU, memory and network on one system.
+"""How much a default run decides, and how fast: simulated runs of the real plan on a clock of its own.
 
-`python -m tests.studies.time_to_decide [runs]` walks real plans of the real scenarios on a
-clock of its own, with made-up noise and the real judge, for several ways to share out the budget. It
-chose the figures in bench/profiles.py and bench/plan.py: CORE_SHARE, LATER, sessions.
+    python -m tests.studies.time_to_decide [--runs 10] [--noise 0.7,1,1.5] [--json FILE]
+
+Arms, scenarios, plan, looks and judge are the real ones of `ninetynine run`: guests, daemons and disks are
+among them. Only the slices are made up: they take as long as they took in a default run on two quiet CPUs,
+and their values have the noise of several such runs (medians; `--noise` multiplies it). What a container's
+network costs in CPU seconds is the one clear loss; everything else of the runtime is as fast as the host.
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 import math
 import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench import claims, measure
-from bench import plan as plans
+from bench import claims, journal, measure, store
+from bench.cli import setup
 from bench.cli.execute import _decide
+from bench.journal import Journal, RunLine
+from bench.judge import judge
 from bench.measure.noise import Gauge, SliceConditions, SliceCounters
+from bench.model import ALL, JOINT, POSITIVE, Plan, Verdict
+from bench.plan import make_plan
 from bench.profiles import PROFILES, pace, visit_s
 from bench.scenarios.base import Context, Reading, Scenario
 from bench.scenarios.registry import SCENARIOS
-from bench.testing import FakeClock, fake_arms
-from tests.bench.walking import Bench
+from bench.testing import FakeBackend, FakeClock, FakeInstance, fake_arms, fake_image, fake_run
 
-SPREAD = {"cpu": 0.015, "memory": 0.025, "network": 0.002, "startup": 0.1, "disk": 0.05, "check": 0.001}
-"""Standard deviation of one visit's logarithm, by family."""
+ARMS = fake_arms(runtime="runtime", nnd="nnd", vm="vm-tcg")
 
-LUCK = 0.003
-"""The same of an instance's own luck, for each metric and session."""
+SECONDS = {
+    "cpu.integer": 0.055,
+    "cpu.float": 0.167,
+    "cpu.crypto": 0.076,
+    "memory.bandwidth": 0.077,
+    "memory.latency": 0.130,
+    "network.throughput": 0.19,
+    "network.throughput_10g": 0.272,
+    "disk.image": 0.55,
+    "disk.layer": 0.6,
+    "disk.volume": 0.6,
+}
+"""Of a visit of a fast arm, where it is known; elsewhere the forecast."""
 
-DEAR = 0.15
-"""What a container's network costs in CPU seconds, which spread like a disk's: a clear refutation."""
+GUEST_SECONDS = {
+    "startup.first_instruction": 1.9,
+    "startup.first_byte": 2.7,
+    "memory.per_instance": 1.8,
+    "disk.extra_instance": 4.2,
+}
+GUEST_PACE = 0.75
+"""Of other visits of the guest, over the forecast."""
+
+STARTS = {"host": 0.03, "runtime": 0.05, "nnd": 0.1, "vm": 1.7}
+"""Seconds until an instance and its worker are up."""
+
+STARTS_A_VISIT = {"startup.first_instruction": 20, "startup.first_instruction.paced": 4}
+"""Readings of one visit, of fast arms."""
+
+SPREAD = {
+    "cpu.integer": 0.010,
+    "cpu.float": 0.025,
+    "cpu.crypto": 0.040,
+    "cpu": 0.03,
+    "memory.bandwidth": 0.016,
+    "memory.latency": 0.045,
+    "memory": 0.02,
+    "network.throughput": 0.001,
+    "network.cpu_per_gib": 0.07,
+    "network": 0.05,
+    "disk.randread": 0.08,
+    "disk.randwrite": 0.08,
+    "disk": 0.25,
+    "disk.extra_instance": 0.02,
+    "startup": 0.15,
+    "engine": 0.1,
+    "image": 0.02,
+    "check": 0.0005,
+}
+"""Standard deviation of a pair's logarithm without its tails, by the longest name that fits."""
+
+TAILS = {"memory.bandwidth": (0.04, 0.35), "memory.latency": (0.08, 0.4), "cpu.crypto": (0.03, 0.15)}
+"""Share of slices that something strikes, and the most that they lose."""
+
+LUCK = {"cpu": 0.002, "memory": 0.004}
+"""Standard deviation of an instance's own luck."""
+
+DEAR = {"network.cpu_per_gib.bridge": 0.09, "network.cpu_per_gib.nat": 0.10}
+"""What the runtime's network loses."""
+
+VALUES = {
+    "memory.per_instance": (2e6, 2e8),
+    "disk.extra_instance": (4096.0, 9e5),
+    "disk.copy_up": (4096.0, 9e5),
+    "image.pull": (1.01, 1.01),
+    "image.push": (1.01, 1.01),
+    "image.changed_files": (0.0, 0.0),
+    "image.disk_per_container": (3e4, 3e4),
+    "startup": (1e-3, 2.0),
+    "engine": (2e-2, 2e-2),
+    "check.same_output": (7.0, 7.0),
+    "check.clock_rate": (1.0, 1.0),
+}
+"""(of a container, of a guest), by the longest name that fits; others are 1, and a guest's a fifth."""
 
 
-PACES = {arm.backend: pace(arm) for arm in fake_arms(runtime="runtime")}
+def _longest(table: dict[str, object], name: str) -> str:
+    """The longest key that a name begins with; empty for none."""
+    fits = [key for key in table if name == key or name.startswith((f"{key}.", f"{key}_"))]
+    return max(fits, key=len, default="")
 
 
 class Simulated:
     """A real scenario that only lets the clock run and draws its values."""
 
-    def __init__(self, real: Scenario, rng: random.Random, noise: float) -> None:
-        self.clock = FakeClock()
-        self._real, self._rng, self._noise = real, rng, noise
+    def __init__(self, real: Scenario, clock: FakeClock, rng: random.Random, noise: float) -> None:
+        self._real, self._clock, self._rng, self._noise = real, clock, rng, noise
         self._luck: dict[tuple[str, str, int], float] = {}
         self.name, self.family, self.metrics, self.kind = real.name, real.family, real.metrics, real.kind
-        self.cost_s, self.every_nth_block, self.scales_work = (
-            real.cost_s,
-            real.every_nth_block,
-            real.scales_work,
-        )
-        self.spec = real.spec
+        self.cost_s, self.every_nth_block = real.cost_s, real.every_nth_block
+        self.scales_work, self.spec = real.scales_work, real.spec
 
     def run(self, context: Context) -> list[Reading]:
-        """One reading of each metric, larger is better turned as the metric has it."""
+        """One reading of each metric; larger is better, turned as the metric has it."""
         backend = str(context.backend.name)
-        self.clock.advance(visit_s(self._real, PACES[backend]) * self._rng.uniform(0.8, 1.1) + 0.01)
+        self._clock.advance(self._seconds(backend) * self._rng.uniform(0.9, 1.1))
         return list(self._readings(backend, context))
 
+    def _seconds(self, backend: str) -> float:
+        arm = next(arm for arm in ARMS if arm.backend == backend)
+        if backend == "vm":
+            return GUEST_SECONDS.get(self.name, GUEST_PACE * visit_s(self._real, pace(arm)))
+        known = _longest(SECONDS, self.name)  # type: ignore[arg-type]
+        return SECONDS[known] if known else visit_s(self._real, pace(arm))
+
     def _readings(self, backend: str, context: Context) -> Iterator[Reading]:
-        for metric in self.metrics:
-            dear = "cpu_per_gib" in metric.name
-            spread = SPREAD["disk" if dear else self.family] * self._noise
-            key = (metric.name, backend, context.session)
-            better = self._luck.setdefault(key, self._rng.gauss(0.0, LUCK * self._noise))
-            better += self._rng.gauss(0.0, spread) - (math.log1p(context.extra) if self.scales_work else 0.0)
-            better -= DEAR if dear and backend == "runtime" else 0.0
-            value = math.exp(-better if metric.better == "lower" else better)
+        guest = backend == "vm"
+        starts = 1 if guest else STARTS_A_VISIT.get(self.name, 1)
+        for metric in self.metrics * starts:
+            base = _longest(VALUES, metric.name)  # type: ignore[arg-type]
+            value = VALUES[base][guest] if base else 0.2 if guest else 1.0
+            if base not in ("check.same_output", "image.changed_files"):
+                better = self._better(metric.name, backend, context)
+                value *= math.exp(-better if metric.better == "lower" else better)
             yield Reading(metric=metric.name, value=value, start_ns=0, duration_ns=100_000_000)
+
+    def _better(self, metric: str, backend: str, context: Context) -> float:
+        gauss, known = self._rng.gauss, _longest(SPREAD, metric)  # type: ignore[arg-type]
+        family = metric.partition(".")[0]
+        key = (metric, backend, context.session)
+        luck = self._luck.setdefault(key, gauss(0.0, LUCK.get(family, 0.0)))
+        better = self._noise * (luck + gauss(0.0, SPREAD.get(known, 0.02) / math.sqrt(2)))
+        share, most = TAILS.get(metric, (0.0, 0.0))
+        if self._rng.random() < share:
+            better -= most * self._rng.random()
+        better -= math.log1p(context.extra) if self.scales_work else 0.0
+        return better - (DEAR.get(metric, 0.0) if backend in ("runtime", "nnd") else 0.0)
+
+
+class Timed(FakeBackend):
+    """A backend whose starts take their time on the run's clock."""
+
+    def __init__(self, name: str, clock: FakeClock, **more: object) -> None:
+        super().__init__(name, **more)  # type: ignore[arg-type]
+        self._clock = clock
+
+    def start(self, spec: object) -> FakeInstance:
+        """Start one, which takes as long as it does."""
+        self._clock.advance(STARTS[self.name])
+        return super().start(spec)  # type: ignore[arg-type]
+
+
+class Daemon(Timed):
+    """One that keeps images and containers."""
+
+    def engine(self) -> object:
+        """Nobody asks it for anything."""
+        return self
 
 
 class Quiet(Gauge):
@@ -82,54 +196,142 @@ class Quiet(Gauge):
         return SliceCounters()
 
     def conditions(self, before: SliceCounters, after: SliceCounters, duration_ns: int) -> SliceConditions:
-        """Nothing to tell."""
+        """Nothing to report."""
         return SliceConditions()
 
 
-def simulated(noise: float, seed: int) -> tuple[int, int, float]:
-    """One run: pairs decided, pairs in all, seconds."""
-    rng = random.Random(seed)
-    families = ("cpu", "memory", "network")
-    scenarios = [Simulated(one, rng, noise) for one in SCENARIOS if one.family in families]
-    names = {"runtime": "runtime"}
-    with tempfile.TemporaryDirectory() as where:
-        bench = Bench(Path(where), scenarios, PROFILES["quick"], None, names, seed)
-        for one in scenarios:
-            one.clock = bench.clock
-        told: list[measure.Tally] = []
+class Simulation(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: its plan, how long it took, its verdicts."""
 
-        class Listens(measure.Observer):
-            def looked(self, tally: measure.Tally) -> None:
-                told.append(tally)
+    plan: Plan
+    seconds: float
+    sessions: int
+    verdicts: tuple[Verdict, ...]
 
-        decide = functools.partial(_decide, claims.load(), bench.plan)
-        outcome = bench.run(observer=Listens(), gauge=Quiet(), decide=decide)
-    return told[-1].decided, told[-1].pairs, outcome.seconds
+    @property
+    def decided(self) -> dict[str, bool]:
+        """Every row that decides a claim, `claim metric arm`, and whether it is decided."""
+        known = {claim.id: claim for claim in claims.load().claim}
+        return {
+            f"{row.claim} {row.metric} {row.arm}": row.verdict in ("supported", "refuted")
+            for row in self.verdicts
+            if row.claim in known and row.metric != ALL and row.verdict != "not measured"
+            if row.metric.removesuffix(".p50").removesuffix(".p99") in known[row.claim].primary
+        }
+
+    @property
+    def wrong(self) -> list[str]:
+        """Rows of the runtime that say what is not so."""
+        return [
+            f"{row.metric} {row.arm} {row.verdict}"
+            for row in self.verdicts
+            if row.claim in ("performance", "disk.io") and row.arm in ("runtime", "nnd")
+            if row.metric != ALL and row.verdict == ("supported" if row.metric in DEAR else "refuted")
+        ]
+
+    @property
+    def found(self) -> set[str]:
+        """Metrics in which the positive control was found."""
+        return {
+            row.metric
+            for row in self.verdicts
+            if row.claim == POSITIVE and row.metric != JOINT and row.verdict == "supported"
+        }
 
 
-def main(runs: int) -> None:
-    """The table, a line for each way."""
-    usual = PROFILES["quick"]
-    for sessions, share, later, most in (
-        (12, 0.7, 1, 8),
-        (12, 0.5, 2, 8),
-        (12, 0.5, 3, 12),
-        (16, 0.4, 2, 8),
-        (16, 0.4, 3, 12),
-        (20, 0.4, 2, 8),
-    ):
-        plans.CORE_SHARE, plans.LATER = share, later  # type: ignore[attr-defined]
-        PROFILES["quick"] = msgspec.structs.replace(usual, sessions=sessions, max_visits=most)
-        print(f"at most {sessions} sessions, core {share:.0%}, later ×{later} up to {most}:", end="")
-        for noise in (0.6, 1.0, 1.5):
-            found = [simulated(noise, seed) for seed in range(runs)]
-            decided = statistics.fmean(one[0] for one in found)
-            seconds = statistics.fmean(one[2] for one in found)
-            print(
-                f"  noise ×{noise:g}: {decided:.1f} of {found[0][1]} in {seconds:.0f} s", end="", flush=True
-            )
-        print()
+def simulated(noise: float, seed: int) -> Simulation:
+    """A default run with so much noise."""
+    rng, clock, profile = random.Random(seed), FakeClock(), PROFILES["quick"]
+    scenarios = {one.name: Simulated(one, clock, rng, noise) for one in SCENARIOS}
+    modes = {"vm": ("none", "bridge", "nat")}
+    backends = {
+        arm.name: (Daemon if arm.backend == "nnd" else Timed)(
+            arm.backend,
+            clock,
+            final=arm.name,
+            modes=modes.get(arm.backend, ("none", "host", "bridge", "nat")),
+        )
+        for arm in ARMS
+    }
+    where = Path(tempfile.mkdtemp(prefix="time-to-decide-"))
+    stage = setup.Stage(
+        arms=ARMS,
+        backends=backends,
+        infos=(),
+        image=fake_image(),
+        scratch=where,
+        registries=where,
+        missing=[],
+    )
+    excluded, _ = setup.exclusions(stage, list(scenarios.values()), (0, 1), profile)
+    plan = make_plan(profile, seed, ARMS, list(scenarios.values()), cpus=(0, 1), excluded=excluded)
+    site = measure.Site(
+        run_id="r",
+        backends=backends,
+        scenarios=scenarios,
+        profile=profile,
+        scratch=where,
+        clock=clock,
+        gauge=Quiet(),
+        decide=functools.partial(_decide, claims.load(), plan),
+    )
+    with tempfile.TemporaryDirectory(dir=where) as directory:
+        path = Path(directory) / journal.NAME
+        with Journal(path) as book:
+            book.append(RunLine(run=fake_run(plan)))
+            outcome = measure.run(plan, site, book)
+        contents = journal.read(path)
+    rows = judge(
+        store.frame(contents.samples),
+        claims.load(),
+        plan,
+        closed=contents.closed,
+        sessions_run=outcome.sessions,
+        out_of_reach=contents.out_of_reach,
+    )
+    return Simulation(plan=plan, seconds=outcome.seconds, sessions=outcome.sessions, verdicts=tuple(rows))
+
+
+def summary(found: Sequence[Simulation]) -> dict[str, object]:
+    """Shares over some runs, as JSON has them."""
+    decided = Counter(row for one in found for row, yes in one.decided.items() if yes)
+    asked = Counter(row for one in found for row in one.decided)
+    return {
+        "runs": len(found),
+        "rows": statistics.fmean(len(one.decided) for one in found),
+        "decided": statistics.fmean(sum(one.decided.values()) for one in found),
+        "seconds": statistics.fmean(one.seconds for one in found),
+        "sessions": statistics.fmean(one.sessions for one in found),
+        "wrong": sum(len(one.wrong) for one in found),
+        "control": {
+            metric: sum(metric in one.found for one in found)
+            for metric in sorted(set().union(*(one.found for one in found)))
+        },
+        "by_row": {row: f"{decided[row]} of {count}" for row, count in sorted(asked.items())},
+    }
+
+
+def main() -> int:
+    """Simulate, and print what was decided."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--noise", default="0.7,1,1.5", help="factors on all noise, one series for each")
+    parser.add_argument("--json", type=Path, help="write all shares there")
+    options = parser.parse_args()
+    series = {}
+    for noise in map(float, options.noise.split(",")):
+        found = series[f"{noise:g}"] = summary([simulated(noise, seed) for seed in range(options.runs)])
+        shown = ("decided", "rows", "seconds", "sessions", "wrong")
+        print(f"noise ×{noise:g}: " + ", ".join(f"{name} {found[name]:.1f}" for name in shown), flush=True)
+        print("  control found:", ", ".join(f"{k} {v}" for k, v in found["control"].items()))  # type: ignore
+        for row, share in found["by_row"].items():  # type: ignore[attr-defined]
+            print(f"  {row}: {share}")
+    if options.json:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(series)) + b"\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+    sys.exit(main())

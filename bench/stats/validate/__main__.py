@@ -25,6 +25,8 @@ TITLES = {
     "looks": "With looks",
     "designs": "Two other designs",
     "spending": "Mean sessions taken (share decided), by how late alpha is spent",
+    "rules": "What the plan adds: false supported / refuted at 0.99, refuted at 0.98, supported at 1.00, %",
+    "copies": "Copies that count: independence of the control",
     "estimators": "Other estimators, false supported / false refuted, %",
     "resolution": "Distance from the truth to the lower bound, median + t / HL + t, %",
     "control": "A/A control failed by chance, %",

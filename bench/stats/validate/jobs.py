@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench.stats.validate import controls, estimators, spending, study, table
+from bench.stats.validate import controls, estimators, rules, spending, study, table
 from bench.stats.validate.controls import CONTROL_WORLDS
 from bench.stats.validate.estimators import METHODS
 from bench.stats.validate.table import FigureCheck, Results, markdown, percent
@@ -30,6 +30,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     bias: int = 400
     tails: int = 1_000
     spending: int = 20_000
+    rules: int = 10_000
 
     def shrunk(self, share: float) -> Size:
         """Return a smaller study; no part has fewer than 100 runs."""
@@ -67,6 +68,7 @@ def plan(size: Size, seed: int) -> list[Job]:
     jobs += [("estimators", (world.name, n), size.estimators, seed) for n in SESSIONS for world in NOISES]
     jobs += [("bias", (bias, count), size.bias, seed) for bias in BIASES for count in BIAS_SESSIONS]
     jobs += [("tails", one, size.tails, seed) for one in TAILS]
+    jobs += [("rules", (world.name, rule), size.rules, seed) for rule in rules.RULES for world in NOISES]
     jobs += [("spending", (one,), size.spending, seed) for one in spending.DISTANCES]
     return jobs
 
@@ -105,6 +107,11 @@ def _tails(runs: int, seed: int, sessions: int, starts: int, luck: float) -> Any
     return controls.quantile_rates(0.99, sessions, starts, luck, runs, np.random.default_rng([seed, starts]))
 
 
+def _rules(runs: int, seed: int, name: str, rule: str) -> Any:
+    rng = np.random.default_rng([seed, list(BY_NAME).index(name)])
+    return rules.tally(BY_NAME[name], rule, runs, rng)
+
+
 def _spending(runs: int, seed: int, distance: float) -> Any:
     return spending.stops(distance, runs, np.random.default_rng(seed))
 
@@ -116,6 +123,7 @@ _PARTS: dict[str, Callable[..., Any]] = {
     "bias": _bias,
     "tails": _tails,
     "spending": _spending,
+    "rules": _rules,
 }
 
 
@@ -149,10 +157,14 @@ def gather(done: Iterable[tuple[Job, Any]], size: Size) -> StudyResult:
         "bias": _bias_table(others),
         "tails": _tails_table(others),
         "spending": _spending_table(others),
+        "rules": _rules_table(others),
+        "copies": _copies_table(others),
         "noises": "\n".join(f"- *{world.name}*: {world.says}." for world in WORLDS),
     }
     return StudyResult(
-        results=results, tables=tables, checks=[*table.checks(results), *_control_checks(others, size)]
+        results=results,
+        tables=tables,
+        checks=[*table.checks(results), *_control_checks(others, size), *_rules_checks(others)],
     )
 
 
@@ -169,6 +181,48 @@ def _control_checks(others: dict[tuple[str, tuple[Any, ...]], Any], size: Size) 
         for (part, what), rate in others.items()
         if part == "control"
     ]
+
+
+def _rules_checks(others: dict[tuple[str, tuple[Any, ...]], Any]) -> Iterable[FigureCheck]:
+    edge = rules.TRUTHS.index(study.EDGE)
+    for world in NOISES:
+        for rule in rules.RULES if world.held else ():
+            found = others["rules", (world.name, rule)]
+            figures = {"false supported": found.supported[edge], "false refuted": found.refuted[edge]}
+            for figure, number in figures.items():
+                yield _held(f"{world.name}, {rule}", figure, number / found.runs, table.FALSE, found.runs)
+        if world.alike and world.held:
+            found = others["rules", (world.name, rules.COPIES)]
+            row, few = f"{world.name}, {rules.COPIES}", round(rules.WIDE * found.runs)
+            yield _held(row, "false where the control differs most", found.wide, table.FALSE, few)
+            apart = abs(found.correlation)
+            yield _held(row, "correlation with the control", apart, rules.CORRELATION, found.runs)
+
+
+def _held(row: str, figure: str, value: float, most: float, runs: int) -> FigureCheck:
+    return FigureCheck(row=row, figure=figure, value=value, low=0.0, high=most, runs=runs)
+
+
+def _rules_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    loss, edge, even = (rules.TRUTHS.index(truth) for truth in (study.LOSS, study.EDGE, study.EVEN))
+    rows = []
+    for world in NOISES:
+        cells = []
+        for rule in rules.RULES:
+            found = others["rules", (world.name, rule)]
+            calls = (found.supported[edge], found.refuted[edge], found.refuted[loss], found.supported[even])
+            cells.append(percent(*(number / found.runs for number in calls)))
+        given_up = others["rules", (world.name, rules.GIVEN_UP)]
+        rows.append([world.name, *cells, percent(*(n / given_up.runs for n in given_up.given_up))])
+    return markdown(["noise", *rules.RULES, "of these given up at 0.98 / 0.99 / 1.00"], rows)
+
+
+def _copies_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:
+    rows = []
+    for world in (world for world in NOISES if world.alike):
+        found = others["rules", (world.name, rules.COPIES)]
+        rows.append([world.name, f"{found.correlation:+.3f}", percent(found.wide)])
+    return markdown(["noise", "correlation", "false where the control differs most, worse side"], rows)
 
 
 def _estimators_table(others: dict[tuple[str, tuple[Any, ...]], Any]) -> str:

@@ -86,6 +86,12 @@ def _struck(share: float, most: float) -> Draw:
     return make
 
 
+def _leaving(rng: Generator, shape: tuple[int, ...]) -> Floats:
+    """Slices twice as noisy in the first five sessions, (runs, sessions, pairs)."""
+    beside = np.where(np.arange(shape[1]) < 5, 2.0, 1.0)[:, None]
+    return np.asarray(0.007 * beside * rng.standard_normal(shape))
+
+
 def _heavy(rng: Generator, shape: tuple[int, ...]) -> Floats:
     return 0.007 * rng.standard_t(2.0, shape)
 
@@ -162,6 +168,13 @@ WORLDS = (
         name="heavy tails",
         says="slices spread like Student's t with two degrees of freedom",
         slices=_each(_heavy),
+    ),
+    World(
+        name="idle neighbour leaves",
+        says="0.7 % a slice, twice as much in the first five sessions, while a guest idles beside",
+        instances=SLIGHT,
+        slices=_each(_leaving),
+        drift=CALM,
     ),
     World(
         name="bimodal instances",
