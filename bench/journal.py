@@ -260,7 +260,7 @@ def encoded(run: Run, samples: Iterable[Sample]) -> bytes:
     )
     lines: list[Line] = [RunLine(run=planned)]
     lines += [StepLine(order=order, samples=tuple(rows)) for order, rows in steps.items()]
-    for sessions in sorted({one.sessions for one in (*run.closed, *run.out_of_reach)}):
+    for sessions in sorted({one.sessions for one in run.closed} | {one.sessions for one in run.out_of_reach}):
         closed = tuple(one for one in run.closed if one.sessions == sessions)
         given_up = tuple(one for one in run.out_of_reach if one.sessions == sessions)
         lines.append(ClosedLine(sessions=sessions, closed=closed, out_of_reach=given_up))

@@ -103,7 +103,8 @@ class RunSeries:
         ]
         if len(apart) < len(arms):
             return ()
-        return tuple(joined(*apart, 1 / 2, sign) for sign in (1.0, -1.0))
+        own, base = apart
+        return tuple(joined(own, base, 1 / 2, sign) for sign in (1.0, -1.0))
 
     def pairing(self, metric: str, *arms: str) -> Pairing:
         """How the pairs of these two arms are formed."""

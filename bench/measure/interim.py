@@ -292,7 +292,8 @@ class Interim:
 
     def _undecided(self, scenario: str) -> frozenset[str]:
         """Judged arms that are open on a scenario, in reach, and can still be measured there."""
-        closed = {(one.scenario, one.arm) for one in (*self.closed, *self.out_of_reach)}
+        closed = {(one.scenario, one.arm) for one in self.closed}
+        closed |= {(one.scenario, one.arm) for one in self.out_of_reach}
         places = {(scenario, arm) for arm in self._plan.judged} - closed - self._silent
         ends = self._plan.ends
         return frozenset(arm for name, arm in places if ends.get((name, arm), 0) > self._sessions)

@@ -52,7 +52,7 @@ def test_a_block_that_lost_a_copy_keeps_its_pair():
     assert (found.n_pairs, found.locations) == (1, pytest.approx([math.log(2.0)]))
     zero = [*there, sample("runtime-b", 0.0)]
     found = RunSeries(collect(frame(zero)), copies=COPIES.counted).pooled("host")[METRIC, "runtime"]
-    assert (found.n_pairs, found.unfit) == (1, 1)
+    assert (found.n_pairs, found.unfit) == (0, 1)
 
 
 def test_a_slice_that_something_struck_costs_one_copy_of_a_session_at_most():
@@ -90,9 +90,9 @@ def test_a_run_of_the_host_alone_judges_its_second_copy():
 def test_the_control_is_independent_of_the_verdict():
     """h − h_b and h + h_b are uncorrelated, so a run that passes A/A is no luckier than others."""
     shifts, differences = [], []
-    for seed in range(300):
+    for seed in range(120):
         evidence = RunSeries(collect(frame(run_of(4, seed))), copies=COPIES.counted)
         shifts.append(evidence.pooled("host")[METRIC, "runtime"].locations.mean())
         differences.append(evidence.ratios("host")[METRIC, "host-b"].locations.mean())
-    assert abs(np.corrcoef(shifts, differences)[0, 1]) < 0.2
+    assert abs(np.corrcoef(shifts, differences)[0, 1]) < 0.27, "three standard errors"
     assert np.std(shifts) < 0.8 * np.std(differences)

@@ -57,9 +57,12 @@ def tally(world: World, rule: str, runs: int, rng: Generator) -> RuleCounts:
     found = [_calls(x, OFFSETS[truth], rule == GIVEN_UP) for truth in TRUTHS]
     far = np.abs(control) >= np.quantile(np.abs(control), 1 - WIDE)
     edge = found[TRUTHS.index(EDGE)]
+    supported, refuted, given_up = (tuple(int(one[part].sum()) for one in found) for part in range(3))
     return RuleCounts(
         runs,
-        *(tuple(int(one[part].sum()) for one in found) for part in range(3)),
+        supported,
+        refuted,
+        given_up,
         correlation=float(np.corrcoef(x.mean(axis=1), control)[0, 1]) if rule == COPIES else 0.0,
         wide=max(float(edge[part][far].mean()) for part in (0, 1)),
     )
