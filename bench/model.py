@@ -35,7 +35,7 @@ block (of either side, where it has one). Empty where nothing is paired."""
 
 EndedBecause = Literal["decided", "nothing left", "last session", "budget", "interrupted"]
 """What ended the measuring: every pair that decides a claim was decided, none of the undecided ones could
-still be measured, the plan or the time budget was used up, or somebody interrupted it."""
+still be measured or was within reach, the plan or the time budget was used up, or somebody interrupted it."""
 
 Place = tuple[str, str]
 """(scenario, arm)."""

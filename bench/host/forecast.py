@@ -104,7 +104,7 @@ def forecast(
         for metric in (one for one in scenarios[name].metrics if one.role == "primary"):
             known = noise_of(metric.name, scenarios[name].family, noise.spreads)
             if known is not None and pairs:
-                sd = session_sd(known.between, known.within, pairs)
+                sd = session_sd(known.between, known.within, pairs) * _of_copies(plan, arm)
                 found.append((name, metric.name, known, sd))
                 stop = stopping(sd, looks, rng)
                 stops[name] = np.maximum(stops[name], stop) if name in stops else stop
@@ -128,6 +128,12 @@ def forecast(
         share=round(float(np.mean(seconds <= plan.budget_s)), 3),
         metrics=metrics,
     )
+
+
+def _of_copies(plan: Plan, arm: str) -> float:
+    """What second copies leave of a single pair's standard deviation (bench.judging.pairs.pooled_series)."""
+    counted = len({arm, plan.baseline} & set(plan.counted.values()))
+    return math.sqrt((1.0, 3 / 4, 1 / 2)[counted])
 
 
 def _asks_for_one_percent(scenario: Scenario) -> bool:

@@ -23,6 +23,9 @@ Decide = Callable[[Sequence[Sample], int, Sequence[Closed]], Sequence[Progress]]
 SESSION_S = 0.3
 """What a scenario's part in one more session costs beside its visits: its share of starts and warm-ups."""
 
+ALONE_S = 2.5
+"""The same where a session is for one scenario only: fresh instances of all arms, and their warm-ups."""
+
 Cost = Callable[[str, str], float]
 """(scenario, arm) → seconds of a visit."""
 
@@ -245,7 +248,7 @@ class Interim:
 
     def _seconds(self, one: Progress, block_s: float, most: int) -> float | None:
         """About how long it takes to settle it by itself; None if that is not in sight."""
-        each = (self._to_go(one, n) * (n * block_s + SESSION_S) for n in range(1, most + 1))
+        each = (self._to_go(one, n) * (n * block_s + ALONE_S) for n in range(1, most + 1))
         seconds = min(each, default=math.inf)
         return round(seconds, 1) if math.isfinite(seconds) else None
 
@@ -287,6 +290,8 @@ class Interim:
         place = (scenario, self._positive)
         one = self._progress.get(place)
         if one is None or not self._plan.systems or not one.primary or one.decided or place in self._silent:
+            return False
+        if any(given_up.scenario == scenario for given_up in self.out_of_reach):
             return False
         return self._plan.ends.get(place, 0) > self._sessions
 

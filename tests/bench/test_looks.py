@@ -97,7 +97,9 @@ def test_an_allocation_never_starves_what_decides(them, left_s, sessions_left):
     if any(one.primary for one in them):
         assert any(one.primary for one in them if one.scenario in found)
     cost = sum(one.block_s * found.get(one.scenario, 0) for one in them)
-    cheapest = min((one.block_s for one in them if one.primary), default=0.0)
+    primary = [one for one in them if one.primary]
+    last_resort = [one for one in primary if one.sentence] or primary
+    cheapest = min((one.block_s for one in last_resort), default=0.0)
     assert cost <= max(left_s, cheapest) * 1.001
 
 
@@ -250,6 +252,15 @@ def test_what_luck_would_decide_in_time_is_not_given_up():
     again = Interim(PLAN, noisy(80.0), out_of_reach=given_up(400.0, 300.0)[1])
     again.look(SAMPLES, 6)
     assert not again.needs("cpu.a", "runtime"), "a run that goes on keeps what it gave up"
+
+
+def test_a_run_until_all_is_decided_measures_only_what_decides():
+    steps = [step for step in PLAN.steps if step.session == 5]
+    for until, expected in ((False, set(PLAN.scenarios)), (True, {"cpu.a", "cpu.b"})):
+        interim = Interim(msgspec.structs.replace(PLAN, until_decided=until), decides(set()))
+        interim.look(SAMPLES, 5)
+        found = interim.candidates(steps, lambda scenario, arm: 0.05, 7)
+        assert {one.scenario for one in found} == expected
 
 
 def test_pairs_that_differ_more_than_sessions_get_more_blocks():

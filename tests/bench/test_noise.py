@@ -205,7 +205,7 @@ def test_repetitions_keep_to_their_part_of_the_budget(tmp_path):
             return super().run(context)
 
     profile = msgspec.structs.replace(SMALL, budget_s=100.0, max_visits=8)
-    bench = Bench(tmp_path, [Takes("cpu.integer", "cpu")], profile, names={})
+    bench = Bench(tmp_path, [Takes("disk.layer", "disk")], profile, names={})
     Takes.clock = bench.clock
     bench.run(gauge=Scripted(loud=set(range(1000))))
     again = [one for one in bench.read().samples if one.set_aside == "pressure"]
