@@ -391,7 +391,10 @@ class _Draft:
         several sessions is thinned: each scenario comes at least twice.
         """
         least = DEAR * self.profile.budget_s
+        slow = [arm for arm, one in self.paces.items() if one.slow]
         dear = [s for s in self.scenarios if _may_thin(s) and self.price(s, 1) > least]
+        # A slow arm comes to few sessions, and needs all of them for a verdict.
+        dear = [s for s in dear if not any(self.attends(arm, s) for arm in slow)]
         dear.sort(key=lambda s: -self.price(s, 1))
         for place, scenario in enumerate(dear if self.looks and self.core > 3 else ()):
             if left >= 0:
