@@ -195,7 +195,8 @@ def _rules_checks(others: dict[tuple[str, tuple[Any, ...]], Any]) -> Iterable[Fi
             found = others["rules", (world.name, rules.COPIES)]
             row, few = f"{world.name}, {rules.COPIES}", round(rules.WIDE * found.runs)
             yield _held(row, "false where the control differs most", found.wide, table.FALSE, few)
-            apart = abs(found.correlation)
+            chance = table.ERRORS / found.runs**0.5
+            apart = max(0.0, abs(found.correlation) - chance)
             yield _held(row, "correlation with the control", apart, rules.CORRELATION, found.runs)
 
 

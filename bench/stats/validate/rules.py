@@ -63,7 +63,7 @@ def tally(world: World, rule: str, runs: int, rng: Generator) -> RuleCounts:
         supported,
         refuted,
         given_up,
-        correlation=float(np.corrcoef(x.mean(axis=1), control)[0, 1]) if rule == COPIES else 0.0,
+        correlation=_rank_correlation(x.mean(axis=1), control) if rule == COPIES else 0.0,
         wide=max(float(edge[part][far].mean()) for part in (0, 1)),
     )
 
@@ -72,6 +72,12 @@ def _medians(x: Floats) -> Floats:
     """Medians of sessions, (runs, sessions): of few pairs before the first look, of many after it."""
     early = np.median(x[:, :FIRST, :FEW], axis=-1)
     return np.concatenate([early, np.median(x[:, FIRST:], axis=-1)], axis=1)
+
+
+def _rank_correlation(one: Floats, other: Floats) -> float:
+    """Spearman's: heavy tails would make Pearson's a matter of a few runs."""
+    ranks = (np.argsort(np.argsort(values)) for values in (one, other))
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 def _apart(one: DrawnNoise, other: DrawnNoise) -> Floats:

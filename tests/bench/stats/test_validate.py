@@ -174,7 +174,7 @@ def test_tables_are_put_between_their_markers() -> None:
 
 
 def test_the_study_ends_with_the_row_that_is_out_of_bounds(monkeypatch, capsys) -> None:
-    tiny = jobs.Size(study=100, estimators=500, control=100, bias=20, tails=5, spending=200)
+    tiny = jobs.Size(study=100, estimators=500, control=100, bias=20, tails=5, spending=200, rules=100)
     monkeypatch.setattr(jobs, "WORLDS", WORLDS[:2])
     monkeypatch.setattr(jobs, "NOISES", WORLDS[:2])
     monkeypatch.setattr(table, "WORLDS", WORLDS[:2])
