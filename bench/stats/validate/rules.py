@@ -76,8 +76,8 @@ def _medians(x: Floats) -> Floats:
 
 def _rank_correlation(one: Floats, other: Floats) -> float:
     """Spearman's: heavy tails would make Pearson's a matter of a few runs."""
-    ranks = (np.argsort(np.argsort(values)) for values in (one, other))
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)).astype(np.float64) for values in (one, other))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _apart(one: DrawnNoise, other: DrawnNoise) -> Floats:
