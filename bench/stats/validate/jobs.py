@@ -30,7 +30,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     bias: int = 400
     tails: int = 1_000
     spending: int = 20_000
-    rules: int = 10_000
+    rules: int = 2_000
 
     def shrunk(self, share: float) -> Size:
         """Return a smaller study; no part has fewer than 100 runs."""
