@@ -92,7 +92,7 @@ def looks(evidence: Evidence) -> LooksSection | None:
 def _narrowing(evidence: Evidence, found: list[Course]) -> Panel | None:
     """How the intervals narrowed of what is still open of the headline's system."""
     subject = subject_of(evidence.run, evidence.verdicts)
-    known = course.widths(evidence.samples, evidence.baseline)
+    known = course.widths(evidence.samples, evidence.baseline, evidence.run.plan.counted)
     open_ = [
         one.verdict
         for one in found

@@ -13,6 +13,7 @@ import pytest
 
 from bench import model, store
 from bench.answers import course as course_of
+from bench.judge import judge
 from reports import conditions, looks
 from reports.arms import Legend
 from reports.figures import conditions as figure
@@ -93,7 +94,7 @@ def test_what_is_open_of_the_headlines_system_is_drawn_over_the_sessions(evidenc
 
 
 def test_a_width_is_that_of_the_judges_interval(evidence: Evidence) -> None:
-    widths = course_of.widths(evidence.samples, "host")
+    widths = course_of.widths(evidence.samples, "host", {})
     row = next(one for one in evidence.verdicts if one.metric == "cpu.syscall" and one.arm == "runtime")
     sessions, half = widths["cpu.syscall", "runtime"][-1]
 
@@ -101,6 +102,22 @@ def test_a_width_is_that_of_the_judges_interval(evidence: Evidence) -> None:
     assert row.low is not None
     assert row.high is not None
     assert 0 < half <= (row.high - row.low) / 2  # a look's bound is stricter than a single one's
+
+
+def test_copies_that_count_in_the_pairs_count_in_the_width(evidence: Evidence) -> None:
+    plan = msgspec.structs.replace(synthetic.run().plan, pairing="copies")
+    rows = judge(evidence.samples, evidence.claims, plan, sessions_run=6)
+    row = next(one for one in rows if (one.metric, one.arm) == ("cpu.syscall", "runtime"))
+    single, both = (
+        course_of.widths(evidence.samples, "host", copies)["cpu.syscall", "runtime"][-1][1]
+        for copies in ({}, plan.counted)
+    )
+
+    assert row.pairing == "copies"
+    assert row.low is not None
+    assert row.high is not None
+    assert both != single
+    assert 0 < both <= (row.high - row.low) / 2
 
 
 def test_a_clock_that_stands_still_is_no_picture(evidence: Evidence) -> None:
