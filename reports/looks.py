@@ -15,10 +15,11 @@ from bench.model import ALL, INSTRUMENT, EndedBecause, Verdict
 from reports.figures import course as figure
 from reports.load import Evidence
 from reports.panels import Panel, TextTable, panel
+from reports.verdicts import why_open
 
 _ENDED: dict[EndedBecause | None, str] = {
     "decided": "Everything that decides a claim was decided",
-    "nothing left": "Nothing that was open could still be measured",
+    "nothing left": "Nothing that was open could still be measured or was within reach",
     "last session": "The last session of the plan was measured",
     "budget": "The time budget was spent",
     "interrupted": "The run was interrupted",
@@ -55,6 +56,8 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def how(self) -> str:
         """When it was decided, for people."""
+        if self.verdict.out_of_reach:
+            return "out of reach"
         return "still open" if not self.decided else "at a look" if self.at_a_look else "at the end"
 
     @property
@@ -112,7 +115,7 @@ def _narrowing(evidence: Evidence, found: list[Course]) -> Panel | None:
             metric_words(row.metric),
             amount(claims[row.claim], row.estimate),
             f"± {100 * known[row.metric, subject][-1][1]:.1f} %",
-            "; ".join(row.notes),
+            why_open(row),
         )
         for row in open_
     )
@@ -157,4 +160,6 @@ def ended(evidence: Evidence) -> str:
     found = [answer for sentence in evidence.sentences for answer in sentence.answers if answer.measured]
     decided, deciding = sum(one.decided for one in found), sum(len(one.rows) for one in found)
     counted = f"; {decided} of {deciding} deciding metrics, counted by sentence and system, were decided"
+    beyond = sum(row.out_of_reach for one in found for row in one.rows)
+    counted += f", {beyond} given up as out of reach" if beyond else ""
     return f"{text}{counted if found else ''}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.answers.metric_names import metric_words, plain_metric
-from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
+from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound, reach
 from bench.answers.words import count
 from bench.claims import Claim
 from bench.model import ALL, State, Verdict
@@ -101,9 +101,14 @@ def _finding(claim: Claim, answer: Answer) -> str:
     prefix = f"worst, {metric_words(answer.row.metric)}: " if len(answer.rows) > 1 else ""
     span = between(claim, answer.row)
     # That a CPU was emulated stands in the name of the system, which is shown beside this.
-    why = "; ".join(answer.row.notes) if answer.state == "inconclusive" else ""
+    why = why_open(answer.row) if answer.state == "inconclusive" else ""
     number = f"{amount(claim, answer.row.estimate)}{f' ({span})' if span else ''}"
     return f"{prefix}{number}{f'. Open: {why}' if why else ''}"
+
+
+def why_open(row: Verdict) -> str:
+    """Whether the run gave a row up, and what the judge noted."""
+    return "; ".join(filter(None, (reach(row), *row.notes)))
 
 
 def _row(evidence: Evidence, claim: Claim, verdict: Verdict) -> VerdictRow:
@@ -119,7 +124,7 @@ def _row(evidence: Evidence, claim: Claim, verdict: Verdict) -> VerdictRow:
         estimate=amount(claim, verdict.estimate),
         interval=between(claim, verdict),
         evidence=_evidence(verdict),
-        reason=verdict.reason,
+        reason=why_open(verdict),
     )
 
 
@@ -127,4 +132,5 @@ def _evidence(verdict: Verdict) -> str:
     if not verdict.n_pairs:
         return ""
     noun = "pair" if verdict.baseline else "value"
-    return f"{count(verdict.n_pairs, noun)} in {count(verdict.n_sessions, 'session')}"
+    text = f"{count(verdict.n_pairs, noun)} in {count(verdict.n_sessions, 'session')}"
+    return f"{text}, copies counted" if verdict.pairing == "copies" else text

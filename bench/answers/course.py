@@ -17,9 +17,7 @@ Widths = tuple[tuple[int, float], ...]
 """(sessions, half of the interval's width as a share) from the second session on."""
 
 
-def widths(
-    samples: pd.DataFrame, baseline: str, copies: Mapping[str, str]
-) -> dict[tuple[str, str], Widths]:
+def widths(samples: pd.DataFrame, baseline: str, copies: Mapping[str, str]) -> dict[tuple[str, str], Widths]:
     """The course of every (metric, arm) beside `baseline`, by the judge's rule at a fixed 95 %.
 
     copies: second copies that count in the pairs (bench.model.Plan.counted).

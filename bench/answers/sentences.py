@@ -25,6 +25,9 @@ WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "su
 
 DECIDED: tuple[State, ...] = ("supported", "refuted")
 
+_DAY = 24 * 60.0
+"""Minutes beyond which there is no telling how long a verdict takes."""
+
 Word = Literal["supported", "refuted", "inconclusive", "not measured", "not asked"]
 
 
@@ -210,6 +213,15 @@ class _Asked:
         """Why there is nothing to compare with."""
         beside = {claim.baseline_backend, *claim.baselines}
         return next((gap.reason for gap in self._gaps if gap.arm in beside and not gap.metric), "")
+
+
+def reach(row: Verdict) -> str:
+    """How far away a row is that the run gave up, for people; "" for every other row."""
+    if not row.out_of_reach:
+        return ""
+    if row.minutes is None or row.minutes > _DAY:
+        return "out of reach here"
+    return f"out of reach here: about {max(1, round(row.minutes)):,}{NBSP}min of measuring it alone"
 
 
 def goodness(claim: Claim | None, estimate: float | None) -> float:

@@ -13,6 +13,11 @@ from bench.scenarios.check import FAMILY as CHECKS
 LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
 """Limits of --budget: a session of one family takes about ten seconds; more than a day is two runs."""
 
+UNTIL, UNTIL_MIN = "60m", 60.0
+"""How long --until-decided goes on at most, unless --at-most says otherwise."""
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
 _HUGE = re.compile(r"\d{6}")
 """No machine has such a CPU, and `0-999999999` would become a set of as many."""
 
@@ -26,9 +31,6 @@ def split(kind: str, text: str | None) -> list[str]:
     if "" in words:
         raise CliError(f"an empty {kind} in {text!r}: write names with one comma between them", USAGE)
     return list(dict.fromkeys(words))
-
-
-_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(option: str, text: str) -> float:

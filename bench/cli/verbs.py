@@ -27,9 +27,6 @@ from bench.cli.tables import damaged
 from bench.cli.tuning import tuned_for_a_run
 from bench.model import Verdict
 
-UNTIL = "60m"
-"""How long --until-decided goes on at most, unless --at-most says otherwise."""
-
 NewestRun = Annotated[
     Path | None,
     typer.Argument(
@@ -131,7 +128,7 @@ def run(
         cpus=cpus,
         seed=seed,
         budget=budget,
-        at_most=names.seconds("--at-most", at_most or UNTIL) if until_decided else None,
+        at_most=names.seconds("--at-most", at_most or names.UNTIL) if until_decided else None,
         out=out_dir,
     )
     watch = progress(err(), quiet=as_json)

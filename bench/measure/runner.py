@@ -39,7 +39,7 @@ from bench.scenarios.base import Scenario, error_text
 
 _ENDED: dict[EndedBecause, str] = {
     "decided": "everything that decides a claim is decided",
-    "nothing left": "nothing that is open can still be measured",
+    "nothing left": "nothing that is open can still be measured or is within reach",
     "last session": "the last session of the plan was measured",
     "budget": "the time budget was spent",
 }

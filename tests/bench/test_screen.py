@@ -162,6 +162,26 @@ def test_the_controls_are_a_line_each(whole: Found) -> None:
     assert [line for line in lines if line.startswith("2 %   of extra work found in ")]
 
 
+def test_what_the_run_gave_up_is_named_with_the_minutes_that_would_settle_it() -> None:
+    given_up = {"out_of_reach": True, "minutes": 20.6}
+    rows = (
+        *sped("inconclusive"),
+        verdict("performance", "memory.latency", "inconclusive", **given_up),
+        verdict("performance", "cpu.float", "inconclusive", out_of_reach=True),
+        verdict("performance", "cpu.integer", "inconclusive", arm="crun", **(given_up | {"minutes": 90.0})),
+    )
+    of_run = found(CONTROL, *rows)
+    said = text(one_screen(of_run, 160)).replace("\u00a0", " ")
+    assert (
+        "Out of reach: container: 2 metrics, memory latency in about 21 min (--until-decided); "
+        "crun: 1 metric, integer arithmetic in about 90 min\n"
+    ) in said
+    shown = text(details.about(of_run, "memory.latency", 80)).replace("\u00a0", " ")
+    assert "    out of reach here: about 21 min of measuring it alone" in shown
+    assert "    out of reach here\n" in text(details.everything(of_run, 80))
+    assert "Out of reach" not in text(one_screen(found(CONTROL, *sped("inconclusive")), 120))
+
+
 def test_a_control_that_failed_stands_in_place_of_all_answers() -> None:
     failed = verdict("control.aa", "joint", "refuted", arm="host-b", estimate=1.02, low=1.01, high=1.03)
     said = text(one_screen(found(failed, *started("supported"), *sped("supported")), 80))

@@ -14,7 +14,7 @@ import pytest
 from bench import model, store
 from bench.answers import course as course_of
 from bench.judge import judge
-from reports import conditions, looks
+from reports import conditions, looks, verdicts
 from reports.arms import Legend
 from reports.figures import conditions as figure
 from reports.load import Evidence
@@ -40,7 +40,7 @@ def all_closed(evidence: Evidence) -> tuple[model.Closed, ...]:
     [
         (True, ("decided", 6), "Everything that decides a claim was decided after session 6 of"),
         (False, ("budget", 4), "The time budget was spent after session 4 of at most 6; "),
-        (False, ("nothing left", 5), "Nothing that was open could still be measured after session 5 of"),
+        (False, ("nothing left", 5), "could still be measured or was within reach after session 5 of"),
         (False, ("last session", 6), "The last session of the plan was measured after session 6 of"),
         (False, ("interrupted", 2), "The run was interrupted after session 2 of at most 6"),
         (False, (None, None), "The run ended after session 6 of at most 6"),
@@ -75,6 +75,33 @@ def test_a_closed_scenario_says_after_how_many_sessions(evidence: Evidence) -> N
         (5, "still open"),
         (6, "at the end"),
     ]
+
+
+def test_what_was_given_up_is_out_of_reach_with_the_minutes(evidence: Evidence) -> None:
+    rows = (
+        verdict("performance", "memory.latency", "inconclusive", out_of_reach=True, minutes=20.6),
+        verdict("performance", "cpu.float", "inconclusive", notes=("still open after 6 of 6 sessions",)),
+    )
+    made = evidence_of(*rows, evidence=evidence)
+    views = {view.id: view for view in verdicts.claim_views(made)}
+    reasons = {row.metric: row.reason for row in views["performance"].opinions[0].rows}
+
+    assert [one.how for one in looks.courses(made)] == ["out of reach", "still open"]
+    assert looks.ended(made).endswith(", 1 given up as out of reach.")
+    assert reasons["memory.latency"] == "out of reach here: about 21\u00a0min of measuring it alone"
+    assert reasons["cpu.float"] == "still open after 6 of 6 sessions"
+
+
+def test_a_row_says_that_copies_count_in_its_pairs(evidence: Evidence) -> None:
+    rows = (
+        verdict("performance", "cpu.float", "supported", pairing="copies"),
+        verdict("performance", "cpu.integer", "supported", pairing="single"),
+    )
+    views = {view.id: view for view in verdicts.claim_views(evidence_of(*rows, evidence=evidence))}
+    found = {row.metric: row.evidence for row in views["performance"].opinions[0].rows}
+
+    assert found["cpu.float"] == "36 pairs in 6 sessions, copies counted"
+    assert found["cpu.integer"] == "36 pairs in 6 sessions"
 
 
 def test_controls_have_no_course(evidence: Evidence) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.text import Text
 
 from bench.answers.metric_names import plain_metric
-from bench.answers.sentences import amount, between, bound
+from bench.answers.sentences import amount, between, bound, reach
 from bench.answers.words import count, quantity
 from bench.claims import Claim
 from bench.cli.screen.layout import SIGN, STYLE, line, wrapped
@@ -132,6 +132,8 @@ def _row(found: Found, claim: Claim, row: Verdict, width: int) -> Iterator[Text]
         yield from (first, *more)
         if values:
             yield from wrapped(values, width, "    ", style=style)
+    if row.out_of_reach:
+        yield from wrapped(reach(row), width, "    ", style=style)
     if row.reason:
         yield from wrapped(row.reason, width, "    ", style="dim")
 

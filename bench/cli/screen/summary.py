@@ -22,6 +22,7 @@ from bench.answers.sentences import Answer, Sentence, Word, amount, between, bou
 from bench.answers.words import NBSP, count, minutes, share
 from bench.answers.words import listed as joined
 from bench.claims import Claims
+from bench.cli.names import UNTIL_MIN
 from bench.cli.screen import commands
 from bench.cli.screen.layout import SIGN, STYLE, chunks, line, listed, pasteable, wrapped
 from bench.model import ALL, Run, Verdict
@@ -293,6 +294,7 @@ def _limits(found: Found, width: int) -> list[Text]:
         *_aa(found, width),
         *_extra(found, width),
         *wrapped(quiet(found), width, "Host  "),
+        *listed("Out of reach: ", out_of_reach(found), width),
         *listed("Not measured: ", not_measured(found), width),
         *listed("Not asked: ", not_asked(found), width),
     ]
@@ -345,6 +347,26 @@ def quiet(found: Found) -> str:
         parts.append(f"steal {100 * stolen.median():.1f} %")
     again = int((slices["set_aside"] == "pressure").sum())
     return ", ".join((*parts, f"{again:,} of {len(slices):,} repeated"))
+
+
+def out_of_reach(found: Found) -> list[str]:
+    """Of how many deciding metrics of a system the run gave up, and the one that is nearest to a verdict."""
+    given_up: dict[str, list[Verdict]] = {}
+    for sentence in found.sentences():
+        for answer in sentence.answers:
+            given_up.setdefault(answer.arm, []).extend(row for row in answer.rows if row.out_of_reach)
+    return [_nearest(found.labels().brief(arm), rows) for arm, rows in given_up.items() if rows]
+
+
+def _nearest(who: str, rows: list[Verdict]) -> str:
+    """`container: 3 metrics, memory latency in about 21 min (--until-decided)`."""
+    number = count(len({row.metric for row in rows}), "metric")
+    known = [(row.minutes, row.metric) for row in rows if row.minutes is not None]
+    if not known:
+        return f"{who}: {number}"
+    least, metric = min(known)
+    more = " (--until-decided)" if least <= UNTIL_MIN else ""
+    return f"{who}: {number}, {metric_words(metric)} in about {max(1, round(least)):,}{NBSP}min{more}"
 
 
 def not_measured(found: Found) -> list[str]:
