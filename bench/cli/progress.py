@@ -257,8 +257,9 @@ def progress(console: Console, quiet: bool) -> Progressing:
 
 
 def standing(one: FamilyTally) -> str:
-    """A family: how much of it is decided, and the number that is furthest from a verdict."""
+    """A family: how much of it is decided or given up, and the number that is furthest from a verdict."""
     text = f"{one.family:<8} {one.decided} of {one.pairs} decided"
+    text += f", {one.out_of_reach} out of reach" if one.out_of_reach else ""
     row = one.furthest
     if row is None:
         return text

@@ -31,11 +31,13 @@ Cost = Callable[[str, str], float]
 
 
 class FamilyTally(msgspec.Struct, frozen=True, kw_only=True):
-    """The same of one family. furthest: of its pairs the one that needs most, open ones first."""
+    """The same of one family. furthest: of its pairs the one that needs most; open ones that are within reach
+    come first, then those that were given up."""
 
     family: str
     decided: int
     pairs: int
+    out_of_reach: int = 0
     furthest: Verdict | None = None
 
 
@@ -137,6 +139,7 @@ class Interim:
     def tally(self, seconds_left: float) -> Tally:
         """The count of what decides a claim."""
         closed = {(one.scenario, one.arm) for one in self.closed}
+        given_up = {(one.scenario, one.arm) for one in self.out_of_reach} - closed
         judged = [place for place in self._progress if place[1] in self._plan.judged]
         pairs = [place for place in judged if self._is_primary(place)]
         families: dict[str, list[Place]] = {}
@@ -147,17 +150,20 @@ class Interim:
             decided=len(closed & set(pairs)),
             pairs=len(pairs),
             seconds_left=seconds_left,
-            out_of_reach=len({(one.scenario, one.arm) for one in self.out_of_reach} & set(pairs)),
-            families=tuple(self._of_family(*one, closed) for one in families.items()),
+            out_of_reach=len(given_up & set(pairs)),
+            families=tuple(self._of_family(*one, closed, given_up) for one in families.items()),
         )
 
-    def _of_family(self, family: str, pairs: list[Place], closed: set[Place]) -> FamilyTally:
-        ahead = sorted(pairs, key=lambda one: (one in closed, -self._progress[one].needed))
+    def _of_family(
+        self, family: str, pairs: list[Place], closed: set[Place], given_up: set[Place]
+    ) -> FamilyTally:
+        ahead = sorted(pairs, key=lambda one: (one in closed, one in given_up, -self._progress[one].needed))
         rows = [row for one in ahead if (row := self._progress[one].row) is not None]
         return FamilyTally(
             family=family,
             decided=len(closed & set(pairs)),
             pairs=len(pairs),
+            out_of_reach=len(given_up & set(pairs)),
             furthest=rows[0] if rows else None,
         )
 

@@ -52,6 +52,7 @@ TALLY = Tally(
     families=(
         FamilyTally(family="startup", decided=12, pairs=12),
         FamilyTally(family="cpu", decided=2, pairs=3, furthest=VERDICT),
+        FamilyTally(family="disk", decided=0, pairs=4, out_of_reach=3),
     ),
 )
 
@@ -84,6 +85,7 @@ def test_each_family_has_a_line_with_what_is_decided_and_the_number_that_is_open
     bar.end()
     assert "startup  12 of 12 decided" in text(where)
     assert "cpu      2 of 3 decided; floating point of runtime 99.9 % (99.1 to 100.4 %)" in text(where)
+    assert "disk     0 of 4 decided, 3 out of reach" in text(where)
     assert "1:25 left, 2 repeated" in text(where)
 
 
@@ -114,7 +116,7 @@ def test_a_pipe_gets_a_line_a_minute():
     assert text(where).splitlines() == [
         "· measuring: 120 steps, 3:30 left",
         "· 1:00, session 2; 2:30 left",
-        "· 2:00, session 3; decided: startup 12 of 12, cpu 2 of 3; 1:30 left",
+        "· 2:00, session 3; decided: startup 12 of 12, cpu 2 of 3, disk 0 of 4; 1:30 left",
         "! vm did not start",
     ]
 

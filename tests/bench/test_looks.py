@@ -243,7 +243,9 @@ def test_what_no_block_would_decide_in_time_is_given_up_and_ends_the_run_no_late
     assert {(one.scenario, one.arm) for one in found} == {("cpu.a", "runtime"), ("cpu.a", "crun")}
     assert not interim.needs("cpu.a", "host")
     assert interim.undecided() == [("cpu.b", "crun"), ("cpu.b", "runtime")]
-    assert interim.tally(0).out_of_reach == 2
+    tally = interim.tally(0)
+    assert tally.out_of_reach == 2
+    assert [(one.family, one.out_of_reach) for one in tally.families] == [("cpu", 2)]
     assert all(one.seconds is not None and one.seconds > 300 for one in found)
 
 
