@@ -230,13 +230,15 @@ def _measure(
     """Measure with OLD's profile, backends and CPUs. Raises CliError when interrupted."""
     plan = old.run.plan
     asked = dict.fromkeys(choice.backends or (plan.arm[name].backend for name in plan.systems))
+    on = plan.until_decided and choice.budget is None
     options = execute.Options(
         profile=plan.profile,
         backends=",".join(asked) or "host",
         families=",".join(families),
         cpus=",".join(map(str, plan.cpus)) or None,
         out=directory,
-        budget=choice.budget or plan.budget_s,
+        budget=None if on else choice.budget or plan.budget_s,
+        at_most=plan.budget_s if on else None,
     )
     with interruptible():
         ended = execute.start(current(), options, watch)

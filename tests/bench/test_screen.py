@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench import claims, model
 from bench.cli import console, names
-from bench.cli.screen import details
+from bench.cli.screen import commands, details
 from bench.cli.screen.layout import pasteable, show, wrapped
 from bench.cli.screen.summary import LINES, Found, one_screen
 from tests.reports import synthetic
@@ -203,6 +203,13 @@ def test_the_commands_that_go_on_make_the_same_plan_again(whole: Found) -> None:
         "repeat  .venv/bin/ninetynine run --seed 20261124 --backends runtime,again,vm,crun "
         "--families startup,cpu,memory,network,disk --budget 360"
     ) in said
+
+
+def test_a_run_until_all_was_decided_is_repeated_as_one(whole: Found) -> None:
+    until = msgspec.structs.replace(whole.run.plan, until_decided=True, budget_s=1800.0)
+    said = commands.repeat(until, FAMILIES)
+    assert said.endswith(" --until-decided --at-most 1800s")
+    assert "--budget" not in said
 
 
 def test_a_run_that_was_cut_names_the_command_that_finishes_it() -> None:

@@ -21,7 +21,8 @@ def families_of(plan: Plan) -> list[str]:
 
 
 def repeat(plan: Plan, all_families: Sequence[str]) -> str:
-    """The command that makes the same plan again, whatever is installed by then."""
+    """The command that makes the same plan again, whatever is installed by then; its number of turns also
+    goes by the prices that are known by then (bench.model.Prices)."""
     words: list[object] = ["run"]
     if plan.profile != "quick":
         words += ["--profile", plan.profile]
@@ -31,7 +32,9 @@ def repeat(plan: Plan, all_families: Sequence[str]) -> str:
     if set(families) != set(all_families) - {CHECKS}:
         words += ["--families", ",".join(families)]
     usual = PROFILES.get(plan.profile)
-    if usual is None or usual.budget_s != plan.budget_s:
+    if plan.until_decided:
+        words += ["--until-decided", "--at-most", f"{plan.budget_s:g}s"]
+    elif usual is None or usual.budget_s != plan.budget_s:
         words += ["--budget", f"{plan.budget_s:g}"]
     if plan.cpus and plan.cpus != tuple(sorted(os.sched_getaffinity(0)))[: len(plan.cpus)]:
         words += ["--cpus", ",".join(map(str, plan.cpus))]

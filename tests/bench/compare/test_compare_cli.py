@@ -253,6 +253,17 @@ def test_live_measures_as_old_was_and_says_what_is_not_worse(machine, tmp_path):
 
 
 @pytest.mark.slow
+def test_live_goes_on_until_all_is_decided_where_old_did(machine, tmp_path):
+    path = tmp_path / "old" / store.RUN
+    run = msgspec.json.decode(path.read_bytes())
+    run["plan"] |= {"until_decided": True, "budget_s": 1800.0}
+    path.write_bytes(msgspec.json.encode(run))
+    assert live().exit_code == 0
+    plan = store.load(tmp_path / "new").run.plan
+    assert (plan.until_decided, plan.budget_s) == (True, 1800.0)
+
+
+@pytest.mark.slow
 def test_live_says_worse_after_a_second_run_alone_confirmed_it(machine, tmp_path):
     machine.extend([1.2, 1.2])
     result = live()
