@@ -60,6 +60,11 @@ def judge_table(
     """Return verdicts, metrics and systems in the order of the table. Raises ChoiceError."""
     if not (math.isfinite(margin) and margin > 0):
         raise ChoiceError(f"margin {margin} is not a ratio; use for example 0.99")
+    if margin > 1:
+        raise ChoiceError(
+            f"margin {margin:g} is above 1: it is the share of the baseline's performance to reach; "
+            "use 0.99 for 99 %"
+        )
     if not 0 < alpha < 0.5:
         raise ChoiceError(f"alpha {alpha} is outside (0, 0.5); use for example 0.05")
     systems = table.systems

@@ -160,6 +160,8 @@ def test_a_frame_without_a_column_or_with_one_twice_is_refused():
         ({"baseline": "nobody"}, "'nobody'.*'host', 'box'"),
         ({"margin": 0.0}, r"margin 0\.0\b"),
         ({"margin": math.nan}, "margin nan"),
+        ({"margin": 99.0}, r"margin 99 is above 1\b.*\b0\.99"),
+        ({"margin": 1.5}, r"margin 1\.5 is above 1\b"),
         ({"alpha": 0.5}, r"alpha 0\.5\b"),
         ({"alpha": math.nan}, "alpha nan"),
     ],

@@ -190,6 +190,7 @@ def test_a_run_is_judged_by_its_claims_and_takes_no_margin(tmp_path: Path):
     [
         (["--baseline", "nobody"], "'nobody'.*'host', 'box'"),
         (["--margin", "0"], r"\bmargin 0\.0\b"),
+        (["--margin", "99"], r"\bmargin 99 is above 1\b"),
         (["--alpha", "0.7"], r"\balpha 0\.7\b"),
         (["--by", "n"], "--by n: "),
         (["--margin", "much"], "Invalid value"),
