@@ -103,13 +103,25 @@ def test_a_lone_command_of_a_named_file_is_compared_however_it_is_spelled(tmp_pa
     assert metrics(gather([f"old={paths[0]}", f"new={paths[1]}"])) == {"time"}
 
 
-def test_a_parameter_can_name_the_systems_and_failed_runs_are_reported():
+def test_a_parameter_can_name_the_systems_and_failed_runs_are_no_result():
     found = gather([str(DATA / "hyperfine_failures.json")], by="n")
     assert found.systems == ["1", "2"]
     (row,) = judge_table(found, "1", 0.99, 0.05)
-    assert '4 runs of sh -c "exit 2" did not end with status 0' in row.reason
+    assert (row.verdict, row.estimate) == ("inconclusive", None)
+    assert row.notes[0].startswith("2 failed: 4 of 4 runs did not end with status 0")
     with pytest.raises(ChoiceError, match=r"'m'.*\bn\)"):
         gather([str(DATA / "hyperfine_failures.json")], by="m")
+
+
+def test_one_failed_run_among_many_is_enough_for_no_verdict_and_a_signal_is_one(tmp_path: Path):
+    for code in (1, None):
+
+        def fails(whole, code=code):
+            whole["results"][1]["exit_codes"][2] = code
+
+        (row,) = judge_table(gather([edited(tmp_path, HYPERFINE[0], fails)]), "host", 0.5, 0.05)
+        assert (row.verdict, row.estimate) == ("inconclusive", None)
+        assert row.notes[0].startswith("box failed: 1 of 4 runs did not end with status 0")
 
 
 # ---- Google Benchmark ------------------------------------------------------------------------------------
