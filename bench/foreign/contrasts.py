@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from bench.foreign import flaws
+from bench.foreign import copies, flaws
 from bench.foreign.table import Pair, Table
 from bench.judging.pairs import Series, Visits, collect, ratio_series
 from bench.judging.rows import count, join
@@ -71,6 +71,7 @@ class _Sorted:
         frame = table.frame
         value = frame["value"].to_numpy(dtype=np.float64)
         frame = frame[flaws.usable(value)]
+        self.copied = copies.of_pairs(frame)
         frame = frame.assign(session_code=_codes(frame["session"]), block_code=_codes(frame["block"]))
         self.groups = frame.groupby(["metric", "system"], sort=False, observed=True).indices
         self.logs = np.log(frame["value"].to_numpy(dtype=np.float64))
@@ -110,6 +111,7 @@ def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: 
         found.flaws_of_metrics.get(key[0], ""),
         "" if measured else f"no samples of the baseline {base[1]} for this metric",
         *(f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken),
+        *(found.copied.get(one, "") for one in (key, base)),
     )
     if flaw:
         return Contrast(metric=key[0], system=key[1], flaw=flaw, how=remarks)

@@ -18,7 +18,7 @@ import pandas as pd
 from bench.foreign import delimited, hyperfine, parquet, sources, tools
 from bench.foreign.measured import Benchmark, ToolFile
 from bench.foreign.sources import Source
-from bench.foreign.table import ChoiceError, Pair, Table, clean
+from bench.foreign.table import ChoiceError, ForeignError, Pair, Table, clean
 from bench.judging.rows import join
 
 
@@ -35,8 +35,16 @@ def gather(typed: list[str], by: str = "") -> Table:
 
 
 def recognise(found: Sequence[Source]) -> list[tuple[Source, Table | ToolFile]]:
-    """Return each file with its recognised content."""
-    return [(one, _recognised(one)) for one in found]
+    """Return each file with its recognised content. Raises ForeignError for a copy of a tool's file."""
+    files = [(one, _recognised(one)) for one in found]
+    seen: dict[bytes, str] = {}
+    for source, content in files:
+        if isinstance(content, ToolFile) and seen.setdefault(source.data, source.name) != source.name:
+            raise ForeignError(
+                f"{source.name}: the same as {seen[source.data]}, byte for byte; "
+                "leave it out, a copy is not another measurement"
+            )
+    return files
 
 
 def joined(files: Sequence[tuple[Source, Table | ToolFile]], by: str = "") -> Table:

@@ -134,7 +134,7 @@ def _row(
             help_ = more_data(interval, margin, min(levels), one.unit, both=one.unpaired)
     estimate, low, high = _ratios(interval) if interval else (None, None, None)
     flat = (
-        "the values do not vary: counts, or a clock that is too coarse"
+        "the values do not vary: counts, copies, or a clock that is too coarse"
         if interval and interval.se == 0.0
         else ""
     )

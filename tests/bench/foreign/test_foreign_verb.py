@@ -129,8 +129,7 @@ def test_files_of_different_metrics_are_no_sessions(slow: Path, tmp_path: Path):
 
 
 def test_sessions_that_files_name_are_kept_apart_by_file(slow: Path, tmp_path: Path):
-    frame = pd.read_csv(slow)
-    frame.to_csv(tmp_path / "again.csv", index=False)
+    samples({"host": 0.0, "box": -0.05}, metrics=2, seed=2).to_csv(tmp_path / "again.csv", index=False)
     rows = json.loads(invoke(slow, tmp_path / "again.csv", "--json").stdout)
     assert {row["n_sessions"] for row in rows} == {12}
 
