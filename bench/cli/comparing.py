@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec
@@ -27,6 +28,7 @@ from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
 from bench.compare.gate import named
 from bench.compare.rows import ComparedRow, RowState
 from bench.host.fingerprint import fingerprint
+from bench.judging.rows import count
 from bench.measure import Observer
 from bench.store import Loaded
 
@@ -40,6 +42,10 @@ _STYLE: dict[RowState, str] = {
     "better": "green",
     "new": "dim",
 }
+
+
+SCREEN = 20
+"""Rows of the table beyond which the answer stands at its end, too."""
 
 
 class Gated(TyperCommand):
@@ -291,16 +297,37 @@ def _who(loaded: Loaded) -> dict[str, object]:
 
 
 def _show(found: RunComparison, second: Live | None) -> None:
+    line(_answer(found), "bold")
+    _show_worse(found)
+    if second is not None:
+        line(f"measured again: {second.directory}")
     for name, loaded in (("OLD", found.old), ("NEW", found.new)):
         line(f"{name}: {loaded.directory}, {loaded.run.plan.profile}, {loaded.run.started}")
     for note in (*map(_difference, found.differences), *found.notes):
         line(f"note: {note}")
+    absent = Counter((row.state, row.verdict.arm, row.verdict.reason) for row in found.rows if _absent(row))
+    for (state, arm, why), number in absent.items():
+        line(f"{state}: {count(number, 'reading')} of {arm} ({why})", _STYLE[state])
+    rows = [_cells(row) for row in found.rows if not _absent(row)]
+    if not rows:
+        return
+    out().print()
     tables.plain(
         out(),
         ("reading", "role", "metric", "arm", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
-        [_cells(row) for row in found.rows],
+        rows,
     )
-    out().print()
+    if len(rows) > SCREEN:
+        out().print()
+        line(_answer(found), "bold")
+
+
+def _absent(row: ComparedRow) -> bool:
+    """Whether only one of the runs has it."""
+    return row.state in ("gone", "new")
+
+
+def _show_worse(found: RunComparison) -> None:
     for row in found.rows:
         if row.state == "worse" and row.role != "context":
             line(row.sentence, "red")
@@ -308,9 +335,6 @@ def _show(found: RunComparison, second: Live | None) -> None:
     if slower:
         parts = ", ".join(f"{row.verdict.metric} at {words.percent(row.verdict.estimate)}" for row in slower)
         line(f"the host itself is slower in NEW, which ratios within a run cannot show: {parts}", "yellow")
-    if second is not None:
-        line(f"measured again: {second.directory}")
-    line(_answer(found), "bold")
 
 
 def _cells(row: ComparedRow) -> tuple[str, ...]:

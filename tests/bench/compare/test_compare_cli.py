@@ -58,13 +58,30 @@ def test_only_a_gate_turns_an_answer_into_a_status(runs, new, gate, status):
     assert result.stderr == ""
 
 
-def test_the_table_is_sorted_worst_first_and_ends_with_the_answer(runs):
+def test_the_answer_comes_first_and_the_table_is_sorted_worst_first(runs):
     lines = invoke(runs / "old", runs / "slower").stdout.splitlines()
+    assert lines[0] == "worse: cpu.float on runtime (of 3 primary readings)"
+    assert lines[1].startswith("cpu.float on runtime: NEW runs at 9")
     head = next(place for place, line in enumerate(lines) if line.startswith("reading"))
     assert lines[head + 1].split()[:4] == ["worse", "primary", "cpu.float", "runtime"]
     assert "NEW / OLD [interval]" in lines[head]
-    assert any(line.startswith("cpu.float on runtime: NEW runs at 9") for line in lines)
-    assert lines[-1] == "worse: cpu.float on runtime (of 3 primary readings)"
+
+
+def test_the_answer_of_a_long_table_stands_at_its_end_too(runs, monkeypatch):
+    monkeypatch.setattr(comparing, "SCREEN", 2)
+    lines = invoke(runs / "old", runs / "slower").stdout.splitlines()
+    assert lines[-1] == lines[0]
+
+
+def test_what_only_one_of_the_runs_has_is_counted_by_arm_and_reason(runs, tmp_path):
+    samples = drawn(seed=2)
+    less = write(tmp_path / "less", samples[~samples["metric"].isin(["cpu.float", "cpu.syscall"])])
+    shorter = invoke(runs / "old", less).stdout
+    assert re.search(r"^gone: 2 readings of runtime \(NEW did not measure it\)$", shorter, re.M), shorter
+    longer = invoke(less, runs / "old").stdout
+    assert re.search(r"^new: 2 readings of runtime \(OLD did not have it\)$", longer, re.M), longer
+    for shown in (shorter, longer):
+        assert not [line for line in shown.splitlines() if line.split()[:1] in (["gone"], ["new"])]
 
 
 def test_json_is_one_document_with_everything(runs):
