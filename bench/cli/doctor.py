@@ -26,6 +26,7 @@ from bench.host.fingerprint import host_tools
 from bench.host.forecast import Forecast, MetricForecast, forecast
 from bench.host.preflight import Check, host_checks, planned
 from bench.host.spread import Noise
+from bench.judging.rows import count
 from bench.model import BackendInfo
 from bench.plan import arms_for, make_plan
 from bench.profiles import profile
@@ -60,6 +61,10 @@ def doctor(
     cpus: Annotated[
         str | None, typer.Option(metavar="LIST", help="CPUs, as for `run`. Default: the first two.")
     ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", metavar="", help="Also show what is fine, and what the host does not show."),
+    ] = False,
     as_json: AsJson = False,
 ) -> int:
     """Check what can be measured here, how noisy it is, and how long a verdict takes.
@@ -85,7 +90,7 @@ def doctor(
     if as_json:
         print_json(found)
     else:
-        _show(out(), found)
+        _show(out(), found, everything)
     if any(one.state == "bad" for one in checks):
         return BROKEN
     return NOISY if found.forecast is not None and not found.forecast.fits else COMPLETE
@@ -196,16 +201,38 @@ def _bar(console: Console, quiet: bool) -> Iterator[Callable[[float, str], None]
         yield lambda share, words: progress.update(task, completed=share, description=words, refresh=True)
 
 
-def _show(console: Console, found: Diagnosis) -> None:
+def answer(found: Diagnosis) -> str:
+    """Whether this host can measure, how long a verdict takes, and how much is to be heeded."""
+    bad = [one.name for one in found.checks if one.state == "bad"]
+    warnings = sum(one.state == "warn" for one in found.checks)
+    ahead = found.forecast
+    if ahead is None:
+        verdict = "Noise: not tested (--quick)"
+    elif ahead.minutes is None:
+        verdict = "A verdict on 1 %: out of reach on a host as noisy as it is now"
+    else:
+        verdict = f"A verdict on 1 %: in about {max(1, round(ahead.minutes))} min of measuring"
+    can = f"no ({', '.join(bad)})" if bad else "yes"
+    return f"Can measure: {can}. {verdict}. {count(warnings, 'warning') if warnings else 'No warnings'}."
+
+
+def _show(console: Console, found: Diagnosis, everything: bool) -> None:
+    """Print the answer, what to heed (or all checks), and the noise."""
+    line(answer(found), "bold", console)
+    shown = [one for one in found.checks if everything or one.state in ("bad", "warn")]
     rows = [
         (
             f"[{_STYLE[one.state]}]{one.state}[/]",
             one.name,
             *map(tables.plainly, (one.found, one.effect, one.fix)),
         )
-        for one in found.checks
+        for one in shown
     ]
-    tables.plain(console, ("state", "check", "found", "effect on metrics", "fix"), rows)
+    if rows:
+        console.print()
+        tables.plain(console, ("state", "check", "found", "effect on metrics", "fix"), rows)
+    if rest := len(found.checks) - len(shown):
+        line(f"{count(rest, 'check')} more: fine, or not to be seen here (doctor --all)", "dim", console)
     if found.noise is not None and found.forecast is not None:
         _show_noise(console, found.noise, found.forecast)
 

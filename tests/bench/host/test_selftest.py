@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import random
+import re
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 from bench.cli import app, doctor, execute
 from bench.cli.dependencies import Dependencies, use
 from bench.host import rough, selftest
+from bench.host.check import Check
 from bench.host.forecast import (
     RUNS,
     SessionCosts,
@@ -305,6 +307,45 @@ def test_quick_looks_only(fakes):
     found = json.loads(invoke("doctor", "--quick", "--json").stdout)
     assert (found["noise"], found["forecast"]) == (None, None)
     assert found["cpus"]
+
+
+def check(name: str, state: str) -> Check:
+    return Check(name=name, state=state, found=f"found {name}", effect="cpu: slower", fix="end it")
+
+
+CHECKS = [
+    check("root", "ok"),
+    check("other work", "warn"),
+    check("governor", "unknown"),
+    check("kvm", "warn"),
+]
+
+
+def test_the_answer_comes_first_and_what_is_fine_only_if_asked(fakes, monkeypatch):
+    monkeypatch.setattr(doctor, "all_checks", lambda *args: CHECKS)
+    lines = invoke("doctor", "--quick").stdout.splitlines()
+    assert lines[0] == "Can measure: yes. Noise: not tested (--quick). 2 warnings."
+    assert lines[-1] == "2 checks more: fine, or not to be seen here (doctor --all)"
+    assert "found governor" not in "\n".join(lines)
+    shown = invoke("doctor", "--quick", "--all").stdout
+    assert all(f"found {one.name}" in shown for one in CHECKS)
+    assert "doctor --all" not in shown
+
+
+@pytest.mark.parametrize(
+    ("within", "said"),
+    [
+        (50.0, "A verdict on 1 %: out of reach on a host as noisy as it is now."),
+        (0.001, r"in about \d+ min of"),
+    ],
+)
+def test_the_answer_has_the_time_to_a_verdict(fakes, monkeypatch, within, said):
+    monkeypatch.setattr(doctor, "self_test", lambda *args, **kwargs: whole_noise(within))
+    monkeypatch.setattr(doctor, "all_checks", lambda *args: [check("root", "bad"), check("kvm", "bad")])
+    first = invoke("doctor").stdout.splitlines()[0]
+    assert first.startswith("Can measure: no (root, kvm). ")
+    assert re.search(said, first)
+    assert first.endswith(" No warnings.")
 
 
 def test_a_host_too_noisy_for_a_quick_run_has_a_status_of_its_own(fakes, monkeypatch):
