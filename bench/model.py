@@ -37,6 +37,8 @@ EndedBecause = Literal["decided", "nothing left", "last session", "budget", "int
 """What ended the measuring: every pair that decides a claim was decided, none of the undecided ones could
 still be measured or was within reach, the plan or the time budget was used up, or somebody interrupted it."""
 
+RunStatus = Literal["running", "interrupted", "complete", "failed"]
+
 Place = tuple[str, str]
 """(scenario, arm)."""
 
@@ -379,7 +381,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: tuple[str, ...]
     started: str
     ended: str
-    status: Literal["running", "interrupted", "complete", "failed"]
+    status: RunStatus
     plan: Plan
     host: Fingerprint
     image: ImageInfo | None

@@ -1,4 +1,4 @@
-"""The result model as JSON Schema, for readers in other languages.
+"""The result model, and what the verbs print with `--json`, as JSON Schema, for readers in other languages.
 
 `python -m bench.schema` writes the files below docs/schema; a test holds them to the structs.
 """
@@ -12,6 +12,10 @@ from typing import Any
 import msgspec
 
 from bench import output
+from bench.cli.ahead import Preview
+from bench.cli.doctor import Diagnosis
+from bench.cli.documents import ComparisonDocument, Lists, RunDocument
+from bench.cli.tuning import TunePlan, TuneResult
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "docs" / "schema"
@@ -20,6 +24,13 @@ _DOCUMENTS: dict[str, tuple[Any, str]] = {
     "run": (Run, "run.json: what was planned, where, and how it ended"),
     "sample": (Sample, "A row of samples.parquet"),
     "verdicts": (list[Verdict], "verdicts.json: one entry for each claim, metric and backend"),
+    "json-run": (RunDocument, "Printed by `run`, `show` and `judge RUN` with --json"),
+    "json-dry-run": (Preview, "Printed by `run --dry-run --json`"),
+    "json-list": (Lists, "Printed by `list --json`; by `list WHAT --json` one of its lists"),
+    "json-doctor": (Diagnosis, "Printed by `doctor --json`"),
+    "json-tune": (TuneResult, "Printed by `tune --json` and `untune --json`"),
+    "json-tune-show": (TunePlan, "Printed by `tune --show --json`"),
+    "json-compare": (ComparisonDocument, "Printed by `compare --json`"),
 }
 
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from bench import journal, output, upgrade
 from bench.journal import RESUME, Journal, StoreError, write_error
-from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
+from bench.model import SCHEMA_VERSION, Run, RunStatus, Sample, Verdict
 
 __all__ = [
     "RUN",
@@ -156,7 +156,7 @@ def is_concluded(directory: Path) -> bool:
     return is_closed(directory) and page.is_file() and page.stat().st_size > 0
 
 
-def status(directory: Path, run: Run) -> str:
+def status(directory: Path, run: Run) -> RunStatus:
     """A run's status; one that was killed is `interrupted`: no process holds its journal any more."""
     if run.status == "running" and not journal.is_held(directory / journal.NAME):
         return "interrupted"

@@ -19,6 +19,7 @@ from bench.cli import execute, names, tables
 from bench.cli.concluding import judged
 from bench.cli.console import AsJson, err, line, out, print_json
 from bench.cli.dependencies import cache_dir, current
+from bench.cli.documents import ComparedRun, ComparisonDocument, MeasuredAgain
 from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
 from bench.cli.progress import progress
 from bench.cli.verbs import interruptible
@@ -258,42 +259,41 @@ def _measure(
     return ended.directory
 
 
-def _document(found: RunComparison, second: Live | None, gate: bool) -> dict[str, object]:
-    return {
-        "old": _who(found.old),
-        "new": _who(found.new),
-        "margin": found.settings.margin,
-        "alpha": found.settings.alpha,
-        "answer": found.outcome.answer,
-        "status": found.outcome.status,
-        "gate": gate,
-        "worse": found.outcome.worse,
-        "open": found.outcome.open,
-        "tellable_margin": found.outcome.tellable,
-        "differences": found.differences,
-        "notes": found.notes,
-        "rows": found.rows,
-        "again": None
-        if second is None
-        else {"directory": second.directory, "rows": second.comparison.rows if second.comparison else ()},
-    }
+def _document(found: RunComparison, second: Live | None, gate: bool) -> ComparisonDocument:
+    rows = second.comparison.rows if second and second.comparison else ()
+    return ComparisonDocument(
+        answer=found.outcome.answer,
+        status=found.outcome.status,
+        gate=gate,
+        old=_who(found.old),
+        new=_who(found.new),
+        margin=found.settings.margin,
+        alpha=found.settings.alpha,
+        worse=found.outcome.worse,
+        open=found.outcome.open,
+        tellable_margin=found.outcome.tellable,
+        differences=found.differences,
+        notes=found.notes,
+        rows=found.rows,
+        again=None if second is None else MeasuredAgain(directory=str(second.directory), rows=rows),
+    )
 
 
-def _broken(error: Exception) -> dict[str, object]:
-    refused = error.differences if isinstance(error, UnlikeRunsError) else ()
-    return {"answer": "broken", "status": BROKEN, "reason": str(error), "differences": refused, "rows": ()}
+def _broken(error: Exception) -> ComparisonDocument:
+    refused = tuple(error.differences) if isinstance(error, UnlikeRunsError) else ()
+    return ComparisonDocument(answer="broken", status=BROKEN, reason=str(error), differences=refused)
 
 
-def _who(loaded: Loaded) -> dict[str, object]:
+def _who(loaded: Loaded) -> ComparedRun:
     run = loaded.run
-    return {
-        "run": run.id,
-        "directory": loaded.directory,
-        "started": run.started,
-        "status": run.status,
-        "profile": run.plan.profile,
-        "sessions": int(loaded.samples[["run", "session"]].drop_duplicates().shape[0]),
-    }
+    return ComparedRun(
+        run=run.id,
+        directory=str(loaded.directory),
+        started=run.started,
+        status=run.status,
+        profile=run.plan.profile,
+        sessions=int(loaded.samples[["run", "session"]].drop_duplicates().shape[0]),
+    )
 
 
 def _show(found: RunComparison, second: Live | None) -> None:

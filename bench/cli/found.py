@@ -10,6 +10,7 @@ from rich.text import Text
 from bench import claims, history, journal, store
 from bench.cli.console import out
 from bench.cli.dependencies import current
+from bench.cli.documents import RunDocument
 from bench.cli.errors import USAGE, CliError
 from bench.cli.screen.layout import show
 from bench.cli.screen.summary import Found
@@ -51,14 +52,17 @@ def found_in(loaded: Loaded, verdicts: Sequence[Verdict]) -> Found:
     )
 
 
-def document(found: Found) -> dict[str, object]:
+def document(found: Found) -> RunDocument:
     """What `--json` prints of a run."""
-    return {
-        "run": found.run.id,
-        "status": found.status,
-        "verdicts": found.verdicts,
-        "not_measured": found.run.not_measured,
-    }
+    return RunDocument(
+        run=found.run.id,
+        directory=str(found.directory),
+        status=found.status,
+        report=None if found.page is None else str(found.page),
+        seed=found.run.plan.seed,
+        verdicts=found.verdicts,
+        not_measured=found.run.not_measured,
+    )
 
 
 def screen(lines: Callable[[int], list[Text]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
+import msgspec
 import typer
 
 from bench import store
@@ -25,7 +26,6 @@ from bench.cli.screen import details, plan
 from bench.cli.screen.summary import one_screen
 from bench.cli.tables import damaged
 from bench.cli.tuning import tuned_for_a_run
-from bench.model import Verdict
 
 NewestRun = Annotated[
     Path | None,
@@ -151,10 +151,10 @@ def run(
             store.write_verdicts(ended.directory, verdicts)
         with watch.busy("drawing the page"):
             page = _page(ended.directory)
+    found = msgspec.structs.replace(found_in(loaded, verdicts), page=page)
     if as_json:
-        _run_as_json(ended, verdicts, page)
+        print_json(document(found))
     else:
-        found = found_in(loaded, verdicts)
         screen(lambda width: one_screen(found, width))
     if page is None:
         return BROKEN
@@ -225,21 +225,6 @@ def _unknown(what: str, known: list[str]) -> str:
     near = difflib.get_close_matches(what, known, 1)
     hint = f"did you mean {near[0]}?" if near else "`ninetynine list metrics` shows the metrics"
     return f"{what!r} is neither a run directory nor a claim or metric of the run; {hint}"
-
-
-def _run_as_json(ended: execute.Ended, verdicts: list[Verdict], page: Path | None) -> None:
-    run = ended.run
-    print_json(
-        {
-            "run": run.id,
-            "directory": ended.directory,
-            "status": run.status,
-            "report": page,
-            "seed": run.plan.seed,
-            "verdicts": verdicts,
-            "not_measured": run.not_measured,
-        }
-    )
 
 
 def _page(directory: Path) -> Path | None:

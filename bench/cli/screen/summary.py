@@ -25,7 +25,7 @@ from bench.claims import Claims
 from bench.cli.names import UNTIL_MIN
 from bench.cli.screen import commands
 from bench.cli.screen.layout import SIGN, STYLE, chunks, line, listed, pasteable, wrapped
-from bench.model import ALL, Run, Verdict
+from bench.model import ALL, Run, RunStatus, Verdict
 from bench.profiles import PROFILES
 
 LINES = 40
@@ -55,7 +55,7 @@ class Found(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     directory: Path
     run: Run
-    status: str
+    status: RunStatus
     claims: Claims
     verdicts: tuple[Verdict, ...]
     samples: pd.DataFrame
