@@ -165,6 +165,8 @@ def _samples(files: list[str], choices: Choices, as_json: bool) -> int:
         store.write_atomically(choices.out, data, then="and judge again")
     console = err() if as_json else out()
     line(f"recognised {_recognised(table)}", console=console)
+    if alone := _alone(table, verdicts):
+        line(f"compared with nothing, as only one system has it: {alone}", console=console)
     if as_json:
         print_json(verdicts)
         return COMPLETE
@@ -177,6 +179,13 @@ def _recognised(table: Table) -> str:
     metrics = table.frame["metric"].nunique()
     parts = (count(len(table.systems), "system"), count(metrics, "metric"), count(len(table.frame), "value"))
     return f"{table.kind}: {', '.join(parts)}"
+
+
+def _alone(table: Table, verdicts: list[Verdict]) -> str:
+    """The metrics of the samples without a row, at most five by name."""
+    judged = {one.metric for one in verdicts}
+    names = [name for name in dict.fromkeys(metric for metric, _ in table.pairs) if name not in judged]
+    return ", ".join((*names[:5], *([f"{len(names) - 5} more"] if len(names) > 5 else [])))
 
 
 def _table(console: Console, verdicts: list[Verdict]) -> None:

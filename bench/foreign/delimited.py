@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pandas as pd
 
 from bench.foreign.table import FIELDS, REQUIRED, ForeignError, Table, checked
+
+_COMMA = re.compile(r"\s*[+-]?\d+,\d+(?:[eE][+-]?\d+)?\s*")
+
+_MEANS = {"command", "mean", "stddev", "median"}
+"""Columns of hyperfine's --export-csv."""
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -32,6 +38,8 @@ def read(data: bytes, name: str, system: str = "") -> Table:
                 "cut off, or a separator inside a cell not quoted?"
             )
     columns = pd.DataFrame({field: [row[at] for _, row in body] for field, at in places.items()})
+    if separator != ",":
+        columns["value"] = _with_points(columns["value"].tolist(), [number for number, _ in body], name)
     if "system" not in places:
         columns["system"] = system
     kind = f"CSV ({SEPARATORS[separator]})"
@@ -40,12 +48,29 @@ def read(data: bytes, name: str, system: str = "") -> Table:
 
 def _decoded(data: bytes, name: str) -> str:
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         row = data.count(b"\n", 0, error.start) + 1
         raise ForeignError(
             f"{name}: row {row}: not UTF-8 (byte {error.start}); save it as CSV UTF-8"
         ) from error
+    if "\0" in text:
+        row = text.count("\n", 0, text.index("\0")) + 1
+        raise ForeignError(f"{name}: row {row}: it has NUL bytes, like UTF-16; save it as CSV UTF-8")
+    return text
+
+
+def _with_points(values: list[str], rows: list[int], name: str) -> list[str]:
+    """Return the values with points for decimal commas, which spreadsheets of half of Europe write beside
+    semicolons. Raises ForeignError where some values have a comma and others a point."""
+    if not any(map(_COMMA.fullmatch, values)):
+        return values
+    pointed = next((row for row, one in zip(rows, values, strict=True) if "." in one), None)
+    if pointed is not None:
+        raise ForeignError(
+            f"{name}: row {pointed}: value with a decimal point, where others have a comma; write one kind"
+        )
+    return [one.replace(",", ".") if _COMMA.fullmatch(one) else one for one in values]
 
 
 def _separator(text: str) -> str:
@@ -79,6 +104,10 @@ def _check_head(head: list[str], name: str, labelled: bool) -> None:
         raise ForeignError(f"{name}: row 1: column {doubled[0]} exists twice; keep one")
     if labelled and "system" in head:
         raise ForeignError(f"{name}: names its systems itself; leave out the name before =")
+    if set(head) >= _MEANS:
+        raise ForeignError(
+            f"{name}: hyperfine's CSV has means and no single times; give what --export-json writes"
+        )
     missing = [field for field in REQUIRED if field not in head and not (labelled and field == "system")]
     if missing:
         there = ", ".join(head)[:80] or "nothing"

@@ -36,6 +36,17 @@ def test_every_dialect_gives_the_same_verdict_as_the_frame(separator: str, end: 
     assert judge_table(table(data), "host", 0.99, 0.05) == judge_frame(frame)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_beside_semicolons_or_tabs_are_read_as_spreadsheets_write_them(separator: str):
+    frame = samples({"host": 0.0, "box": -0.05})
+    data = written(frame, sep=separator, decimal=",")
+    assert b"," in data
+    assert judge_table(table(data), "host", 0.99, 0.05) == judge_frame(frame)
+    rows = [["m", "host", "", "", one, "lower"] for one in (" 1,5e-3 ", "2")]
+    text = HEAD.replace(",", separator) + "".join(separator.join(row) + "\n" for row in rows)
+    assert table(text).frame["value"].tolist() == [1.5e-3, 2.0]
+
+
 def test_columns_in_any_order_quoted_and_with_unknown_ones_beside():
     text = '"Better", Value ,note,SYSTEM,metric\n'
     text += 'lower,1e-3,"a, b\nand ""c""",host,"load, all"\nLOWER, 2 ,,host,x\n'
@@ -81,9 +92,14 @@ def test_an_empty_value_is_not_a_number_and_its_row_is_named():
         (b"metric,system\xe9,value,better\n", r"t\.csv: row 1: .*UTF-8.*\b13\b"),
         ((HEAD + ROW).encode() + b"cpu,h\xf6st,1,1,1,lower\n", r"t\.csv: row 3: .*UTF-8"),
         ((HEAD + ROW).encode("utf-16"), r"t\.csv: row 1: .*UTF-8.*\b0\b"),
+        ((HEAD + ROW).encode("utf-16-le"), r"t\.csv: row 1: .*\bNUL\b.*UTF-16; .*UTF-8"),
+        ((HEAD + ROW + "cpu\0,host,1,1,1,lower\n"), r"t\.csv: row 3: .*\bNUL\b"),
+        (HEAD.replace(",", ";") + "m;h;1;1;1,5;lower\nm;h;2;1;1.5;lower\n", r"row 3: .*decimal point.*comma"),
+        (HEAD.replace(",", ";") + "m;h;1;1;1,234,567;lower\n", r"t\.csv: row 2: .*'1,234,567'"),
+        ("command,mean,stddev,median,user,system,min,max\n", r"t\.csv: hyperfine.*--export-json"),
         (HEAD + "x" * 200_000 + "\n", r"t\.csv: row 2: .*field larger than field limit"),
     ],
-    ids=range(16),
+    ids=range(21),
 )
 def test_a_damaged_file_is_an_error_that_names_file_and_row(text: str | bytes, says: str):
     with pytest.raises(ForeignError, match=says):

@@ -134,6 +134,14 @@ def test_sessions_that_files_name_are_kept_apart_by_file(slow: Path, tmp_path: P
     assert {row["n_sessions"] for row in rows} == {12}
 
 
+def test_metrics_that_only_one_system_has_are_named(tmp_path: Path):
+    hyperfine, google = DATA / "hyperfine_1.json", DATA / "google_benchmark_old.json"
+    result = invoke(hyperfine, google, "--baseline", "google_benchmark_old")
+    names = "BM_Sum/64, BM_Sum/4096, BM_Sort/4096, BM_Broken, BM_Skip"
+    assert f"compared with nothing, as only one system has it: {names}\n" in result.stdout
+    assert "compared with nothing" not in invoke(hyperfine).stdout
+
+
 def test_the_samples_of_a_run_are_judged_without_its_invalid_ones(tmp_path: Path):
     frame = samples({"host": 0.0, "box": -0.05})
     rows = [
