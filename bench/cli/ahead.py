@@ -216,5 +216,7 @@ def too_noisy(ahead: Forecast) -> tuple[str, ...]:
     texts = [f"too noisy now to tell 1 % in {budget} min: {listed}"]
     known = [one.minutes for one in late if one.minutes is not None]
     if known and len(known) == len(late) and max(known) < names.MOST_BUDGET_S / 60:
-        texts.append(f"--budget {math.ceil(max(known)) * 60} would probably do")
+        most = math.ceil(max(known))
+        longer = "" if most <= names.UNTIL_MIN else f" --at-most {most}m"
+        texts.append(f"--until-decided{longer} would probably do")
     return ("; ".join(texts),)

@@ -101,11 +101,13 @@ def forecast(*metrics: MetricForecast) -> Forecast:
 def test_what_the_host_is_too_noisy_to_tell_is_said_with_how_long_it_would_take():
     late = ahead.too_noisy(forecast(metric("cpu.integer", 3.0), metric("cpu.float", 11.4)))
     assert late == (
-        "too noisy now to tell 1 % in 5.7 min: cpu.float (about 11 min); --budget 720 would probably do",
+        "too noisy now to tell 1 % in 5.7 min: cpu.float (about 11 min); --until-decided would probably do",
     )
+    later = ahead.too_noisy(forecast(metric("cpu.float", 75.2)))
+    assert later[0].endswith("; --until-decided --at-most 76m would probably do")
     never = ahead.too_noisy(forecast(metric("cpu.float", 11.4), metric("memory.latency", None)))
     assert "memory.latency (out of reach)" in never[0]
-    assert "--budget" not in never[0]
+    assert "--until-decided" not in never[0]
     assert ahead.too_noisy(forecast(metric("cpu.integer", 3.0))) == ()
 
 
