@@ -169,11 +169,11 @@ def more_data(claim: Claim, comparison: Comparison, interval: Interval) -> tuple
     sessions = needed(claim, comparison, interval)
     if not math.isfinite(sessions):
         return ("too close to the margin to settle by more sessions",)
-    if sessions > MOST_SESSIONS:
-        return ("not in sight: no profile has as many sessions as would settle it",)
-    more = count(int(sessions) - comparison.series.n_sessions, "more session")
     wanted = values_wanted(comparison, claim.alpha)
     lacking = f"an upper bound needs about {wanted} values" if wanted > comparison.series.n_pairs else ""
+    if sessions > MOST_SESSIONS:
+        return notes(lacking, "not in sight: no profile has as many sessions as would settle it")
+    more = count(int(sessions) - comparison.series.n_sessions, "more session")
     return notes(lacking, f"about {more} like these would settle it (`ninetynine run --profile full`)")
 
 

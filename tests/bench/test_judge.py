@@ -45,7 +45,8 @@ def test_where_lower_is_better_the_ratio_is_turned_into_performance() -> None:
 
 
 def test_an_open_verdict_says_how_much_more_would_settle_it() -> None:
-    assert re.search(r"about \d+ more sessions like these would settle it", ratio(-0.004, noise=0.02).reason)
+    assert re.search(r"about \d+ more sessions like these would settle it", ratio(-0.004, noise=0.015).reason)
+    assert "not in sight: no profile has as many sessions" in ratio(-0.004, noise=0.02).reason
 
 
 @pytest.mark.parametrize(

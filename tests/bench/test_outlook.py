@@ -121,5 +121,5 @@ def test_a_verdict_that_lies_on_the_margin_is_not_promised_by_more_sessions() ->
 
 
 def test_thresholds_in_bytes_are_forecast_on_their_own_scale() -> None:
-    said = reason(EXTRA, 0.0, 0.8, unit="B", better="lower", level=2.0**20, seed=3)
+    said = reason(EXTRA, 0.0, 0.4, unit="B", better="lower", level=0.8 * 2.0**20, seed=3)
     assert "more sessions like these would settle it" in said

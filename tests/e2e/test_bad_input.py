@@ -114,7 +114,9 @@ def test_without_qemu_the_vm_is_listed_with_the_reason(monkeypatch: pytest.Monke
 def test_without_mmdebstrap_the_image_cannot_be_built_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", "/nonexistent")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/cp").symlink_to(shutil.which("cp"))  # without it the host is not available at all
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
     line = ("run", "--profile", "smoke", "--backends", "host,runtime", "--out", tmp_path / "run")
     status, told = invoke(*line)
