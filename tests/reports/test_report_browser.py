@@ -128,6 +128,7 @@ def test_a_reader_sees_every_chart_in_both_schemes_and_asks_nobody(
 
 
 def test_everything_that_opens_opens_and_fits_a_phone(on_a_phone: Reader) -> None:
+    on_a_phone.tab.evaluate("for (const one of document.querySelectorAll('details')) one.open = false")
     summaries = on_a_phone.tab.locator("summary")
     for place in range(summaries.count()):
         summaries.nth(place).press("Enter")
