@@ -57,7 +57,7 @@ def test_ctrl_c_and_kill_9_leave_nothing_and_resume_completes_the_run(
     child.send_signal(signal.SIGINT)
     stdout, stderr = child.communicate()
     assert child.returncode == 130, stderr
-    assert f"ninetynine run --resume {run}" in stdout
+    assert f"ninetynine run --resume {run}" in stdout.replace(" \\\n        ", " ")
     assert not room.left(before)
     interrupted, done = store.load(run), steps_of(run)
     assert interrupted.run.status == "interrupted"

@@ -33,7 +33,10 @@ COLUMNS = (
     "run session block order scenario arm metric unit better value start_ns duration_ns "
     "valid set_aside reason stall_share steal_share frequency_mhz switches busy_s take"
 )
-VERDICT = "claim metric arm baseline estimate low high margin alpha n_sessions n_pairs verdict notes emulated"
+VERDICT = (
+    "claim metric arm baseline estimate low high margin alpha n_sessions n_pairs verdict notes emulated "
+    "pairing out_of_reach minutes"
+)
 FAMILIES = ("startup", "cpu", "memory", "network", "disk")
 
 
@@ -115,7 +118,9 @@ def planned_again(plan: Plan, seed: int, tmp_path: Path) -> Plan:
     )
     chosen = profile(plan.profile)
     excluded, _ = setup.exclusions(stage, SCENARIOS, plan.cpus, chosen)
-    return make_plan(chosen, seed, plan.arms, SCENARIOS, cpus=plan.cpus, excluded=excluded)
+    return make_plan(
+        chosen, seed, plan.arms, SCENARIOS, cpus=plan.cpus, excluded=excluded, prices=plan.prices
+    )
 
 
 def test_the_same_seed_gives_the_same_plan(run: Run, tmp_path: Path) -> None:
