@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.errors import ExpectedError
 from bench.model import Kind as ArmKind
 from bench.model import Role
 
@@ -16,8 +17,12 @@ Rule = Literal["each", "all"]
 
 DEFAULT_PATH = Path(__file__).with_name("claims.toml")
 
+BASELINE, MARGIN, ALPHA = "host", 0.99, 0.05
+"""What others are compared with, the share of it that they have to reach, and the chance of a false verdict,
+where neither a claim of the file nor a user says otherwise."""
 
-class ClaimsError(Exception):
+
+class ClaimsError(ExpectedError):
     """The claims file cannot be used: names the file, the claim, and what to correct."""
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bench import upgrade
+from bench.errors import ExpectedError
 from bench.model import Closed, NotMeasured, OutOfReach, Run, Sample
 from bench.output import RefusedError
 
@@ -33,7 +34,7 @@ _WRONG_PLACE = (
 )
 
 
-class StoreError(Exception):
+class StoreError(ExpectedError):
     """A results directory cannot be read or written: names the file, what is wrong, what to do."""
 
 

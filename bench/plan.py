@@ -27,6 +27,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from bench import claims
+from bench.errors import ExpectedError
 from bench.model import ArmPlan, BackendInfo, Looks, Metric, Plan, Prices, Step
 from bench.profiles import CORE_SHARE, HOST, PAIRS, Pace, Profile, pace, visit_s
 from bench.scenarios.base import Scenario
@@ -49,7 +50,7 @@ TWINNED = "runtime"
 """The backend with a second copy of its own, like the host: the subject of the suite."""
 
 
-class PlanError(ValueError):
+class PlanError(ExpectedError):
     """No plan can be made of the inputs; the message says why."""
 
 

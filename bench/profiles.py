@@ -10,11 +10,12 @@ from typing import Literal
 
 import msgspec
 
+from bench.errors import ExpectedError
 from bench.model import ArmPlan, Prices
 from bench.scenarios.base import Scenario
 
 
-class ProfileError(ValueError):
+class ProfileError(ExpectedError):
     """No such profile; the message names the known ones."""
 
 

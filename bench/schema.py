@@ -14,7 +14,8 @@ import msgspec
 from bench import output
 from bench.cli.ahead import Preview
 from bench.cli.doctor import Diagnosis
-from bench.cli.documents import ComparisonDocument, Lists, RunDocument
+from bench.cli.documents import ComparisonDocument, RunDocument
+from bench.cli.listing import Lists
 from bench.cli.tuning import TunePlan, TuneResult
 from bench.model import SCHEMA_VERSION, Run, Sample, Verdict
 

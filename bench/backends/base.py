@@ -11,10 +11,11 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from bench.errors import ExpectedError
 from bench.model import BackendInfo, NetworkMode
 
 
-class BackendError(Exception):
+class BackendError(ExpectedError):
     """An operation of a backend failed: names the operation, the object, and what to do next."""
 
 

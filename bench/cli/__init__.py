@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import comparing, doctor, judging, listing, tuning, verbs
+from bench.cli import tuning, verbs
 from bench.cli.console import make_writable
+from bench.cli.errors import Gated
 
 __all__ = ["app", "main"]
 
@@ -47,15 +48,15 @@ app.command("run", epilog="Example: ninetynine run --backends host,runtime --fam
 app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
 app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
 app.command("judge", epilog="Example: ninetynine judge old=before.json new=after.json --baseline old")(
-    judging.judge
+    verbs.judge
 )
 app.command(
     "compare",
-    cls=comparing.Gated,
+    cls=Gated,
     epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
-)(comparing.compare_runs)
-app.command("list", epilog="Example: ninetynine list metrics")(listing.show_list)
-app.command("doctor", epilog="Example: ninetynine doctor --json")(doctor.doctor)
+)(verbs.compare)
+app.command("list", epilog="Example: ninetynine list metrics")(verbs.show_list)
+app.command("doctor", epilog="Example: ninetynine doctor --json")(verbs.doctor)
 app.command(
     "tune",
     context_settings={"allow_interspersed_args": False},

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
-import traceback
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
 
 import msgspec
-import typer
-from typer.core import TyperCommand
 
 from bench import store
-from bench.cli import execute, names, tables
+from bench.cli import execute, tables
 from bench.cli.concluding import judged
-from bench.cli.console import AsJson, err, line, out, print_json
+from bench.cli.console import err, line, out, print_json
 from bench.cli.dependencies import cache_dir, current
 from bench.cli.documents import ComparedRun, ComparisonDocument, MeasuredAgain
-from bench.cli.errors import EXPECTED, INTERRUPTED, USAGE, CliError, guarded
+from bench.cli.errors import INTERRUPTED, CliError, interruptible
 from bench.cli.progress import progress
-from bench.cli.verbs import interruptible
-from bench.compare import BROKEN, CompareError, RunComparison, UnlikeRunsError, compare, live, words
+from bench.compare import BROKEN, RunComparison, UnlikeRunsError, compare, live, words
 from bench.compare.comparability import Difference
 from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
 from bench.compare.gate import named
 from bench.compare.rows import ComparedRow, RowState
+from bench.errors import ExpectedError
 from bench.host.fingerprint import fingerprint
 from bench.judging.rows import count
 from bench.measure import Observer
 from bench.store import Loaded
-
-P = ParamSpec("P")
 
 _STYLE: dict[RowState, str] = {
     "worse": "red",
@@ -47,41 +39,6 @@ _STYLE: dict[RowState, str] = {
 
 SCREEN = 20
 """Rows of the table beyond which the answer stands at its end, too."""
-
-
-class Gated(TyperCommand):
-    """A command that exits with 3 on a usage error, because its 2 means "cannot tell"."""
-
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """Parse the arguments; a usage error gets status 3."""
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except Exception as error:
-            if getattr(error, "exit_code", None) == USAGE:
-                error.exit_code = BROKEN  # type: ignore[attr-defined]
-            raise
-
-
-def gated(verb: Callable[P, int]) -> Callable[P, None]:
-    """Like `guarded`, but anything other than a result exits with 3 (an interrupt with 130)."""
-
-    @functools.wraps(verb)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        results: list[int] = []
-
-        def asked() -> int:
-            results.append(verb(*args, **kwargs))
-            return results[-1]
-
-        try:
-            guarded(asked)()
-        except typer.Exit as end:
-            raise typer.Exit(end.exit_code if results or end.exit_code == INTERRUPTED else BROKEN) from None
-        except Exception:
-            traceback.print_exc()
-            raise typer.Exit(BROKEN) from None
-
-    return wrapped
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,76 +60,16 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     comparison: RunComparison | None
 
 
-@gated
-def compare_runs(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="The run directory to compare with.")],
-    new: Annotated[
-        Path | None, typer.Argument(metavar="NEW", help="The run directory to check, of the same host.")
-    ] = None,
-    gate: Annotated[
-        bool,
-        typer.Option("--gate", metavar="", help="Exit with 1 if something is worse, 2 if it cannot tell."),
-    ] = False,
-    margin: Annotated[
-        float, typer.Option(metavar="SHARE", help="The share of OLD's performance that NEW must keep.")
-    ] = 0.99,
-    alpha: Annotated[
-        float,
-        typer.Option(
-            metavar="CHANCE",
-            help="The chance of a false `worse` over all primary metrics, and of each bound.",
-        ),
-    ] = 0.05,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ITEM", help="Compare although ITEM differs, for example `kernel`. Repeatable."),
-    ] = None,
-    backends: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Only these backends, separated by commas. Default: all of OLD."),
-    ] = None,
-    is_live: Annotated[
-        bool,
-        typer.Option(
-            "--live", metavar="", help="Measure NEW now, as OLD was measured; measure what is worse again."
-        ),
-    ] = False,
-    budget: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="With --live: seconds of measuring per run. Default: as OLD."),
-    ] = None,
-    out_dir: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="With --live: the directory for NEW; new or empty."),
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Compare two runs of one host: is NEW worse than OLD in any metric?
-
-    Exit status:
-    0 compared; with --gate: nothing is worse
-    1 with --gate: something is worse
-    2 with --gate: cannot tell
-    3 not comparable (unreadable, another host, a failed control), or a usage error
-    130 interrupted
-    """
-    choice = Choice(
-        margin=margin,
-        alpha=alpha,
-        allow=tuple(allow or ()),
-        backends=tuple(names.split("backend", backends)),
-        budget=budget,
-        out=out_dir,
-        quiet=as_json,
-    )
+def compare_runs(old: Path, new: Path | None, is_live: bool, choice: Choice, gate: bool) -> int:
+    """Compare two runs, or a run with one that is measured now; return the exit status."""
     try:
         found, second = _compared(old, new, is_live, choice)
-    except (CompareError, CliError, *EXPECTED) as error:
+    except ExpectedError as error:
         status = error.status if isinstance(error, CliError) and error.status == INTERRUPTED else BROKEN
-        if as_json and status == BROKEN:
+        if choice.quiet and status == BROKEN:
             print_json(_broken(error))
         raise CliError(str(error), status) from error
-    if as_json:
+    if choice.quiet:
         print_json(_document(found, second, gate))
     else:
         _show(found, second)
@@ -217,7 +114,7 @@ def _live(old: Loaded, choice: Choice) -> tuple[RunComparison, Live | None]:
     try:
         directory = _measure(old, choice, live.families(guilty, family_of), beside, watch)
         second = _between(old, store.load(directory), choice)
-    except (CompareError, CliError, *EXPECTED) as error:
+    except ExpectedError as error:
         if isinstance(error, CliError) and error.status == INTERRUPTED:
             raise
         return live.confirm(first, None, str(error)), Live(directory=beside, comparison=None)

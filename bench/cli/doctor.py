@@ -6,22 +6,18 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import ahead, names, setup, tables
-from bench.cli.console import AsJson, err, line, out, print_json
+from bench.cli.console import err, line, out, print_json
 from bench.cli.dependencies import Dependencies, cache_dir, current
-from bench.cli.errors import BROKEN, COMPLETE, guarded
-from bench.cli.verbs import interruptible
+from bench.cli.errors import BROKEN, COMPLETE, interruptible
 from bench.host import rough, selftest, tools
-from bench.host.check import Topic
 from bench.host.fingerprint import host_tools
 from bench.host.forecast import Forecast, MetricForecast, forecast
 from bench.host.preflight import Check, host_checks, planned
@@ -49,32 +45,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     forecast: Forecast | None
 
 
-@guarded
-def doctor(
-    quick: Annotated[
-        bool, typer.Option("--quick", metavar="", help="Only check; no self-test, no forecast.")
-    ] = False,
-    seconds: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="Seconds of measuring for the self-test."),
-    ] = selftest.SECONDS,
-    cpus: Annotated[
-        str | None, typer.Option(metavar="LIST", help="CPUs, as for `run`. Default: the first two.")
-    ] = None,
-    everything: Annotated[
-        bool,
-        typer.Option("--all", metavar="", help="Also show what is fine, and what the host does not show."),
-    ] = False,
-    as_json: AsJson = False,
-) -> int:
-    """Check what can be measured here, how noisy it is, and how long a verdict takes.
-
-    Exit status:
-    0 fine
-    1 something prevents measuring
-    2 usage error
-    4 too noisy for a quick run to decide 1 %
-    """
+def diagnose(quick: bool, seconds: float, cpus: str | None, everything: bool, as_json: bool) -> int:
+    """Check the host, measure its noise unless `quick`, print both; return the exit status."""
     deps, cache = current(), cache_dir()
     chosen = names.cpus(cpus, os.sched_getaffinity(0)) if cpus else planned()
     checks = tuple(all_checks(deps, cache, chosen))
@@ -100,31 +72,12 @@ def all_checks(deps: Dependencies, cache: Path, cpus: Sequence[int]) -> Iterator
     """Check the host, its tools, KVM and the backends."""
     yield from host_checks(cache, ROOT, cpus)
     yield from tools.checks(host_tools())
-    probed = probe(deps, cache)
+    probed = setup.probe_all(deps, cache)
     if "vm" in probed:
         found = probed["vm"]
         accelerator = found.accelerator or None if isinstance(found, BackendInfo) else None
         yield tools.kvm(ROOT, accelerator, "" if isinstance(found, BackendInfo) else found.reason)
-    yield from backend_checks(probed)
-
-
-def probe(deps: Dependencies, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
-    """Probe each backend; return the answers by the name a user types."""
-    return {name: setup.probe_one(make(cache / "backends")) for name, make in deps.backends.items()}
-
-
-def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]:
-    """Return one check per backend: its version, or why it is not available."""
-    checks: list[Check] = []
-    for name, found in probed.items():
-        about = Topic(f"backend {name}", f"{name}: not measured if not available")
-        if isinstance(found, NotAvailable):
-            fix = "follow the reason, or measure the others"
-            checks.append(about("bad" if name == "host" else "warn", found.reason, fix))
-        else:
-            limits = f"; limits: {', '.join(found.limits)}" if found.limits else ""
-            checks.append(about("ok", f"{found.name}: {found.version}{limits}"))
-    return checks
+    yield from setup.backend_checks(probed)
 
 
 def self_test(

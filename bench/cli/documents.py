@@ -7,7 +7,6 @@ import msgspec
 from bench.compare.comparability import Difference
 from bench.compare.gate import Answer
 from bench.compare.rows import ComparedRow
-from bench.host.check import State as CheckState
 from bench.model import NotMeasured, RunStatus, Verdict
 
 
@@ -21,51 +20,6 @@ class RunDocument(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     verdicts: tuple[Verdict, ...]
     not_measured: tuple[NotMeasured, ...]
-
-
-class ListedBackend(msgspec.Struct, frozen=True, kw_only=True):
-    """A system under test. state: whether it runs here; found: its version, or why it does not."""
-
-    backend: str
-    state: CheckState
-    found: str
-
-
-class ListedScenario(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured together. metrics: their names, with spaces between them."""
-
-    scenario: str
-    family: str
-    kind: str
-    metrics: str
-
-
-class ListedMetric(msgspec.Struct, frozen=True, kw_only=True):
-    """One number with its definition."""
-
-    metric: str
-    unit: str
-    better: str
-    role: str
-    definition: str
-
-
-class ListedRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run below the results directory. what: its profile and arms, or why it cannot be read."""
-
-    run: str
-    started: str
-    status: str
-    what: str
-
-
-class Lists(msgspec.Struct, frozen=True, kw_only=True):
-    """`list`; `list WHAT` prints the one list alone."""
-
-    backends: tuple[ListedBackend, ...]
-    scenarios: tuple[ListedScenario, ...]
-    metrics: tuple[ListedMetric, ...]
-    runs: tuple[ListedRun, ...]
 
 
 class ComparedRun(msgspec.Struct, frozen=True, kw_only=True):

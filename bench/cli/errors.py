@@ -1,27 +1,24 @@
-"""Exit statuses, and the place that turns expected errors into a message and a status."""
+"""Exit statuses, and the place that turns expected errors and interrupts into a message and a status."""
 
 from __future__ import annotations
 
 import errno
 import functools
 import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import ParamSpec
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, ParamSpec
 
 import typer
+from typer.core import TyperCommand
 
-from bench.backends.base import BackendError
-from bench.claims import ClaimsError
 from bench.cli.console import complain
-from bench.foreign.table import ForeignError
-from bench.host.tuning import TuneError
-from bench.image.recipe import ImageError
-from bench.journal import StoreError
-from bench.judging.pairs import SamplesError
-from bench.plan import PlanError
+from bench.errors import ExpectedError
 from bench.profiles import ProfileError
-from bench.scenarios.base import ScenarioError
 
 P = ParamSpec("P")
 
@@ -34,26 +31,12 @@ INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class CliError(Exception):
+class CliError(ExpectedError):
     """The request cannot be served; `status` is the exit status."""
 
     def __init__(self, message: str, status: int = BROKEN) -> None:
         super().__init__(message)
         self.status = status
-
-
-EXPECTED = (
-    BackendError,
-    ForeignError,
-    ImageError,
-    SamplesError,
-    StoreError,
-    ScenarioError,
-    ClaimsError,
-    PlanError,
-    ProfileError,
-    TuneError,
-)
 
 
 def guarded(verb: Callable[P, int]) -> Callable[P, None]:
@@ -68,7 +51,7 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
             status = _say(error, error.status)
         except ProfileError as error:
             status = _say(error, USAGE)
-        except EXPECTED as error:
+        except ExpectedError as error:
             status = _say(error, BROKEN)
         except KeyboardInterrupt:
             status = _say("interrupted", INTERRUPTED)
@@ -83,6 +66,58 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
         raise typer.Exit(status)
 
     return wrapped
+
+
+def gated(verb: Callable[P, int]) -> Callable[P, None]:
+    """Like `guarded`, but anything other than a result exits with 3 (an interrupt with 130)."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        results: list[int] = []
+
+        def asked() -> int:
+            results.append(verb(*args, **kwargs))
+            return results[-1]
+
+        try:
+            guarded(asked)()
+        except typer.Exit as end:
+            raise typer.Exit(end.exit_code if results or end.exit_code == INTERRUPTED else INVALID) from None
+        except Exception:
+            traceback.print_exc()
+            raise typer.Exit(INVALID) from None
+
+    return wrapped
+
+
+class Gated(TyperCommand):
+    """A command that exits with 3 on a usage error, because its 2 means "cannot tell"."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse the arguments; a usage error gets status 3."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            if getattr(error, "exit_code", None) == USAGE:
+                error.exit_code = INVALID  # type: ignore[attr-defined]
+            raise
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C. After the first one, ignore others, so that the clean-up can finish."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 
 def _forget_output() -> None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 from rich.console import Console
 
 from bench import store
+from bench.claims import ALPHA, BASELINE, MARGIN
 from bench.cli import tables
 from bench.cli.concluding import control_failed, judged
-from bench.cli.console import AsJson, err, line, out, print_json, warn
-from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError, guarded
+from bench.cli.console import err, line, out, print_json, warn
+from bench.cli.errors import BROKEN, COMPLETE, INVALID, USAGE, CliError
 from bench.cli.found import document, found_in, is_run, screen
 from bench.cli.progress import progress
 from bench.cli.screen.summary import one_screen
@@ -23,7 +22,6 @@ from bench.foreign import ChoiceError, judge_table
 from bench.foreign.gather import gather
 from bench.foreign.readings import reading, summary
 from bench.foreign.table import Table
-from bench.foreign.verdicts import ALPHA, BASELINE, MARGIN
 from bench.judging.rows import count
 from bench.model import Verdict
 from bench.store import Loaded
@@ -47,56 +45,8 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-@guarded
-def judge(
-    files: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="FILE",
-            help="A run directory; or samples as CSV, Parquet, or JSON of hyperfine, pytest-benchmark or "
-            "Google Benchmark. NAME=FILE names the system; - is standard input.",
-        ),
-    ],
-    baseline: Annotated[
-        str | None, typer.Option(metavar="NAME", help=f"The system to compare with. Default: {BASELINE}.")
-    ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(metavar="SHARE", help=f"The share of its performance to reach. Default: {MARGIN}."),
-    ] = None,
-    alpha: Annotated[
-        float | None,
-        typer.Option(
-            metavar="CHANCE", help=f"The chance of a false verdict, for each bound. Default: {ALPHA}."
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="The benchmark parameter whose values name the systems."),
-    ] = None,
-    holm: Annotated[
-        bool,
-        typer.Option(
-            "--holm", metavar="", help="Apply alpha to all rows together (Holm's method), not to each row."
-        ),
-    ] = False,
-    out_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="FILE", help="Also write the verdicts to this file, as --json prints them."
-        ),
-    ] = None,
-    as_json: AsJson = False,
-) -> int:
-    """Judge a run again, or judge samples measured with any other tool.
-
-    Exit status:
-    0 judged, whatever the verdicts
-    1 a file cannot be judged, or was cut off (a run's files are repaired)
-    2 usage error
-    3 a control of the run failed
-    """
-    choices = Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
+def judge(files: list[str], choices: Choices, as_json: bool) -> int:
+    """Judge a run, or samples of any other tool; return the exit status."""
     if len(files) == 1 and os.path.isdir(files[0]):  # noqa: PTH112  (is_dir() raises where a parent is closed)
         if choices.typed:
             raise CliError(

@@ -3,45 +3,65 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
-import typer
 
-from bench import history, store
-from bench.cli import doctor, tables
-from bench.cli.console import AsJson, line, out, print_json
+from bench.cli import setup, tables
+from bench.cli.console import line, out, print_json
 from bench.cli.dependencies import cache_dir, current
-from bench.cli.documents import ListedBackend, ListedMetric, ListedRun, ListedScenario, Lists
-from bench.cli.errors import COMPLETE, guarded
-from bench.journal import StoreError
+from bench.cli.errors import COMPLETE
+from bench.cli.names import Subject
+from bench.host.check import State
 
 
-class Subject(StrEnum):
-    """What can be listed."""
+class ListedBackend(msgspec.Struct, frozen=True, kw_only=True):
+    """A system under test. state: whether it runs here; found: its version, or why it does not."""
 
-    backends = "backends"
-    scenarios = "scenarios"
-    metrics = "metrics"
-    runs = "runs"
+    backend: str
+    state: State
+    found: str
 
 
-@guarded
-def show_list(
-    subject: Annotated[
-        Subject | None,
-        typer.Argument(
-            metavar="[WHAT]", help="backends, scenarios, metrics or runs. Default: all.", show_default=False
-        ),
-    ] = None,
-    results: Annotated[Path, typer.Option(metavar="DIR", help="The directory with the runs.")] = Path(
-        "results"
-    ),
-    as_json: AsJson = False,
-) -> int:
-    """List backends (with their state here), scenarios, metrics, and runs."""
+class ListedScenario(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured together. metrics: their names, with spaces between them."""
+
+    scenario: str
+    family: str
+    kind: str
+    metrics: str
+
+
+class ListedMetric(msgspec.Struct, frozen=True, kw_only=True):
+    """One number with its definition."""
+
+    metric: str
+    unit: str
+    better: str
+    role: str
+    definition: str
+
+
+class ListedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run below the results directory. what: its profile and arms, or why it cannot be read."""
+
+    run: str
+    started: str
+    status: str
+    what: str
+
+
+class Lists(msgspec.Struct, frozen=True, kw_only=True):
+    """`list`; `list WHAT` prints the one list alone."""
+
+    backends: tuple[ListedBackend, ...]
+    scenarios: tuple[ListedScenario, ...]
+    metrics: tuple[ListedMetric, ...]
+    runs: tuple[ListedRun, ...]
+
+
+def show_list(subject: Subject | None, results: Path, as_json: bool) -> int:
+    """Print one list, or all; return the exit status."""
     subjects = [subject] if subject else list(Subject)
     found = {one.value: _LISTS[one](results) for one in subjects}
     if as_json:
@@ -64,7 +84,7 @@ Rows = Sequence[ListedBackend | ListedScenario | ListedMetric | ListedRun]
 def _backends(results: Path) -> list[ListedBackend]:
     return [
         ListedBackend(backend=one.name.removeprefix("backend "), state=one.state, found=one.found)
-        for one in doctor.backend_checks(doctor.probe(current(), cache_dir()))
+        for one in setup.backend_checks(setup.probe_all(current(), cache_dir()))
     ]
 
 
@@ -90,11 +110,13 @@ def _metrics(results: Path) -> list[ListedMetric]:
 
 
 def _runs(results: Path) -> list[ListedRun]:
+    from bench import history, store  # which import pandas
+
     rows = []
     for directory in history.directories(results):
         try:
             run = store.load(directory).run
-        except StoreError as error:
+        except store.StoreError as error:
             rows.append(ListedRun(run=str(directory), started="", status="unreadable", what=str(error)))
             continue
         what = f"{run.plan.profile}: {', '.join(arm.name for arm in run.plan.arms)}"

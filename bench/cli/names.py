@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from enum import StrEnum
 
 from bench.cli.errors import USAGE, CliError
 from bench.host.check import cpu_list, cpu_set
@@ -16,10 +17,22 @@ LEAST_BUDGET_S, MOST_BUDGET_S = 10, 86_400
 UNTIL, UNTIL_MIN = "60m", 60.0
 """How long --until-decided goes on at most, unless --at-most says otherwise."""
 
+SELF_TEST_S = 20.0
+"""How long `doctor` measures, unless --seconds says otherwise."""
+
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 _HUGE = re.compile(r"\d{6}")
 """No machine has such a CPU, and `0-999999999` would become a set of as many."""
+
+
+class Subject(StrEnum):
+    """What can be listed."""
+
+    backends = "backends"
+    scenarios = "scenarios"
+    metrics = "metrics"
+    runs = "runs"
 
 
 def split(kind: str, text: str | None) -> list[str]:

@@ -17,6 +17,7 @@ from bench.backends.base import Backend, BenchImage, EngineBackend, InstanceSpec
 from bench.backends.resources import owned
 from bench.cli.dependencies import Dependencies
 from bench.cli.errors import CliError
+from bench.host.check import Check, Topic
 from bench.model import ArmPlan, BackendInfo, ImageInfo, NotMeasured
 from bench.plan import Excluded, arms_for, too_slow
 from bench.profiles import Profile
@@ -146,6 +147,25 @@ def probe_one(backend: Backend) -> BackendInfo | NotAvailable:
         return backend.probe()
     except Exception as error:
         return NotAvailable(reason=f"probe: {error_text(error)}")
+
+
+def probe_all(deps: Dependencies, cache: Path) -> dict[str, BackendInfo | NotAvailable]:
+    """Probe each backend; return the answers by the name a user types."""
+    return {name: probe_one(make(cache / "backends")) for name, make in deps.backends.items()}
+
+
+def backend_checks(probed: dict[str, BackendInfo | NotAvailable]) -> list[Check]:
+    """Return one check per backend: its version, or why it is not available."""
+    checks: list[Check] = []
+    for name, found in probed.items():
+        about = Topic(f"backend {name}", f"{name}: not measured if not available")
+        if isinstance(found, NotAvailable):
+            fix = "follow the reason, or measure the others"
+            checks.append(about("bad" if name == "host" else "warn", found.reason, fix))
+        else:
+            limits = f"; limits: {', '.join(found.limits)}" if found.limits else ""
+            checks.append(about("ok", f"{found.name}: {found.version}{limits}"))
+    return checks
 
 
 def exclusions(

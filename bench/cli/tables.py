@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.padding import Padding
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from bench.cli.console import complain
 from bench.model import Verdict
-from bench.store import Loaded
+
+if TYPE_CHECKING:
+    from bench.store import Loaded
 
 _STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
 

@@ -1,31 +1,19 @@
-"""The verbs `run`, `report` and `show`: read options, call one function, print, return an exit status."""
+"""What a user can type: the options of the verbs, and what their help says.
+
+Nothing heavy is imported before a verb needs it: `--help` and `--version` answer at once.
+"""
 
 from __future__ import annotations
 
-import difflib
-import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
-import msgspec
 import typer
 
-from bench import store
-from bench.cli import ahead, execute, names
-from bench.cli.concluding import control_failed, judged, reported
-from bench.cli.console import AsJson, command, complain, err, out, print_json, quoted
-from bench.cli.dependencies import cache_dir, current
-from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, guarded
-from bench.cli.found import document, found_in, newest, screen
-from bench.cli.progress import Progressing, progress
-from bench.cli.screen import details, plan
-from bench.cli.screen.summary import one_screen
-from bench.cli.tables import damaged
-from bench.cli.tuning import tuned_for_a_run
+from bench.claims import ALPHA, BASELINE, MARGIN
+from bench.cli import names
+from bench.cli.console import AsJson
+from bench.cli.errors import USAGE, CliError, gated, guarded
 
 NewestRun = Annotated[
     Path | None,
@@ -119,6 +107,8 @@ def run(
     3 a control failed, so the run is invalid
     130 interrupted
     """
+    from bench.cli import execute, running
+
     if at_most is not None and not until_decided:
         raise CliError("--at-most limits --until-decided: give both, or --budget", USAGE)
     options = execute.Options(
@@ -131,50 +121,9 @@ def run(
         at_most=names.seconds("--at-most", at_most or names.UNTIL) if until_decided else None,
         out=out_dir,
     )
-    watch = progress(err(), quiet=as_json)
     if dry_run:
-        return _dry(options, watch, as_json)
-    with interruptible(), tuned_for_a_run(tune, cpus, watch.say):
-        if resume is not None:
-            given = (backends, families, seed, cpus, budget, options.at_most, out_dir)
-            if any(one is not None for one in given):
-                raise CliError(
-                    "--resume continues the plan of that run: give it without options that change the plan",
-                    USAGE,
-                )
-            ended = execute.resume(current(), resume, watch)
-        else:
-            ended = execute.start(current(), options, watch)
-        loaded = store.load(ended.directory)
-        with watch.busy("judging"):
-            verdicts = judged(loaded)
-            store.write_verdicts(ended.directory, verdicts)
-        with watch.busy("drawing the page"):
-            page = _page(ended.directory)
-    found = msgspec.structs.replace(found_in(loaded, verdicts), page=page)
-    if as_json:
-        print_json(document(found))
-    else:
-        screen(lambda width: one_screen(found, width))
-    if page is None:
-        return BROKEN
-    if ended.run.status == "interrupted":
-        return INTERRUPTED
-    return INVALID if control_failed(verdicts) else COMPLETE
-
-
-def _dry(options: execute.Options, watch: Progressing, as_json: bool) -> int:
-    """Show what a run would do."""
-    with watch.busy("asking the backends"):
-        chosen = execute.choose(current(), options)
-        found = ahead.preview(current(), chosen, cache_dir())
-    if as_json:
-        print_json(found)
-    else:
-        typed = [word for word in sys.argv[1:] if word != "--dry-run"]
-        start = command(*typed, *([] if "--seed" in typed else ["--seed", found.seed]))
-        screen(lambda width: plan.lines(found, start, width))
-    return COMPLETE
+        return running.dry(options, as_json)
+    return running.run(options, resume, tune, as_json)
 
 
 @guarded
@@ -186,11 +135,9 @@ def report(
     ] = None,
 ) -> int:
     """Write a run's report (report.html) again."""
-    loaded = store.load(run_dir or newest())
-    with progress(err(), quiet=False).busy("drawing the page"):
-        page = reported(loaded.directory, out_file)
-    out().print(str(page), markup=False, highlight=False, soft_wrap=True)
-    return BROKEN if damaged(loaded) else COMPLETE
+    from bench.cli import showing
+
+    return showing.report(run_dir, out_file)
 
 
 @guarded
@@ -206,51 +153,178 @@ def show(
     as_json: AsJson = False,
 ) -> int:
     """Show what a run found: on one screen, all of it, or all about one claim or metric."""
-    if run_dir is not None and what is None and len(run_dir.parts) == 1 and not run_dir.exists():
-        run_dir, what = None, str(run_dir)
-    loaded = store.load(run_dir or newest())
-    found = found_in(loaded, store.load_verdicts(loaded.directory))
-    if as_json:
-        print_json(document(found))
-    elif what is not None:
-        if what not in details.known(found):
-            raise CliError(_unknown(what, details.known(found)), USAGE)
-        screen(lambda width: details.about(found, what, width))
-    else:
-        screen(lambda width: (details.everything if everything else one_screen)(found, width))
-    return BROKEN if damaged(loaded) else COMPLETE
+    from bench.cli import showing
+
+    return showing.show(run_dir, what, everything, as_json)
 
 
-def _unknown(what: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(what, known, 1)
-    hint = f"did you mean {near[0]}?" if near else "`ninetynine list metrics` shows the metrics"
-    return f"{what!r} is neither a run directory nor a claim or metric of the run; {hint}"
+@guarded
+def judge(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="A run directory; or samples as CSV, Parquet, or JSON of hyperfine, pytest-benchmark or "
+            "Google Benchmark. NAME=FILE names the system; - is standard input.",
+        ),
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"The system to compare with. Default: {BASELINE}.")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help=f"The share of its performance to reach. Default: {MARGIN}."),
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        typer.Option(
+            metavar="CHANCE", help=f"The chance of a false verdict, for each bound. Default: {ALPHA}."
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The benchmark parameter whose values name the systems."),
+    ] = None,
+    holm: Annotated[
+        bool,
+        typer.Option(
+            "--holm", metavar="", help="Apply alpha to all rows together (Holm's method), not to each row."
+        ),
+    ] = False,
+    out_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Also write the verdicts to this file, as --json prints them."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Judge a run again, or judge samples measured with any other tool.
+
+    Exit status:
+    0 judged, whatever the verdicts
+    1 a file cannot be judged, or was cut off (a run's files are repaired)
+    2 usage error
+    3 a control of the run failed
+    """
+    from bench.cli import judging
+
+    choices = judging.Choices(baseline=baseline, margin=margin, alpha=alpha, by=by, holm=holm, out=out_file)
+    return judging.judge(files, choices, as_json)
 
 
-def _page(directory: Path) -> Path | None:
-    """Write the report. A failure is printed and does not fail the run: samples and verdicts are on disk."""
-    try:
-        return reported(directory)
-    except Exception as error:
-        complain(
-            f"the report could not be written ({type(error).__name__}: {error}); samples and verdicts are in "
-            f"{directory}; try again with `ninetynine report {quoted(directory)}`"
-        )
-        return None
+@gated
+def compare(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The run directory to compare with.")],
+    new: Annotated[
+        Path | None, typer.Argument(metavar="NEW", help="The run directory to check, of the same host.")
+    ] = None,
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", metavar="", help="Exit with 1 if something is worse, 2 if it cannot tell."),
+    ] = False,
+    margin: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of OLD's performance that NEW must keep.")
+    ] = MARGIN,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            metavar="CHANCE",
+            help="The chance of a false `worse` over all primary metrics, and of each bound.",
+        ),
+    ] = ALPHA,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="Compare although ITEM differs, for example `kernel`. Repeatable."),
+    ] = None,
+    backends: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Only these backends, separated by commas. Default: all of OLD."),
+    ] = None,
+    is_live: Annotated[
+        bool,
+        typer.Option(
+            "--live", metavar="", help="Measure NEW now, as OLD was measured; measure what is worse again."
+        ),
+    ] = False,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="With --live: seconds of measuring per run. Default: as OLD."),
+    ] = None,
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="With --live: the directory for NEW; new or empty."),
+    ] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare two runs of one host: is NEW worse than OLD in any metric?
+
+    Exit status:
+    0 compared; with --gate: nothing is worse
+    1 with --gate: something is worse
+    2 with --gate: cannot tell
+    3 not comparable (unreadable, another host, a failed control), or a usage error
+    130 interrupted
+    """
+    from bench.cli import comparing
+
+    choice = comparing.Choice(
+        margin=margin,
+        alpha=alpha,
+        allow=tuple(allow or ()),
+        backends=tuple(names.split("backend", backends)),
+        budget=budget,
+        out=out_dir,
+        quiet=as_json,
+    )
+    return comparing.compare_runs(old, new, is_live, choice, gate)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C. After the first one, ignore others, so that the clean-up can finish."""
+@guarded
+def show_list(
+    subject: Annotated[
+        names.Subject | None,
+        typer.Argument(
+            metavar="[WHAT]", help="backends, scenarios, metrics or runs. Default: all.", show_default=False
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(metavar="DIR", help="The directory with the runs.")] = Path(
+        "results"
+    ),
+    as_json: AsJson = False,
+) -> int:
+    """List backends (with their state here), scenarios, metrics, and runs."""
+    from bench.cli import listing
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
+    return listing.show_list(subject, results, as_json)
 
-    before = signal.signal(signal.SIGINT, interrupt), signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+
+@guarded
+def doctor(
+    quick: Annotated[
+        bool, typer.Option("--quick", metavar="", help="Only check; no self-test, no forecast.")
+    ] = False,
+    seconds: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="Seconds of measuring for the self-test."),
+    ] = names.SELF_TEST_S,
+    cpus: Annotated[
+        str | None, typer.Option(metavar="LIST", help="CPUs, as for `run`. Default: the first two.")
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option("--all", metavar="", help="Also show what is fine, and what the host does not show."),
+    ] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Check what can be measured here, how noisy it is, and how long a verdict takes.
+
+    Exit status:
+    0 fine
+    1 something prevents measuring
+    2 usage error
+    4 too noisy for a quick run to decide 1 %
+    """
+    from bench.cli.doctor import diagnose
+
+    return diagnose(quick, seconds, cpus, everything, as_json)

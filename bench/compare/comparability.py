@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from bench.errors import ExpectedError
 from bench.model import Run
 
 Weight = Literal["never", "refused", "allowed", "noted"]
@@ -21,7 +22,7 @@ MEMORY_TOLERANCE = 0.01
 """MemTotal differs by some MiB between kernels; a memory module is far more than 1 %."""
 
 
-class CompareError(Exception):
+class CompareError(ExpectedError):
     """Two runs cannot be compared: names the run, what is wrong with it, and what to do."""
 
 

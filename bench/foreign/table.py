@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bench.errors import ExpectedError
+
 REQUIRED = ("metric", "system", "value", "better")
 OPTIONAL = ("session", "block", "unit")
 FIELDS = (*REQUIRED, *OPTIONAL)
@@ -20,7 +22,7 @@ Pair = tuple[str, str]
 """(metric, system)."""
 
 
-class ForeignError(Exception):
+class ForeignError(ExpectedError):
     """A file or a frame cannot be judged: names it, the row if there is one, and what to do."""
 
 

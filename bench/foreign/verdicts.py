@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.claims import ALPHA, BASELINE, MARGIN
 from bench.foreign.contrasts import Contrast, contrasts
 from bench.foreign.readings import more_data, plural
 from bench.foreign.table import REQUIRED, ChoiceError, ForeignError, Table, checked, from_run, of_a_run
@@ -16,9 +17,6 @@ from bench.model import State, Verdict
 from bench.stats.cluster import Interval
 
 CLAIM = "judge.ratio"
-BASELINE = "host"
-MARGIN = 0.99
-ALPHA = 0.05
 
 LEAST = 4
 """Sessions (or pairs, or values per system, if no session is named) required for any verdict: min_sessions of

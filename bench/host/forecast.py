@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bench.claims import ALPHA, MARGIN
 from bench.host.selftest import FAMILIES
 from bench.host.spread import Noise, Spread
 from bench.measure.time_budget import CORE_LIMIT
@@ -25,7 +26,6 @@ from bench.scenarios.base import Scenario
 from bench.stats.power import session_sd, sessions_needed
 from bench.stats.sequential import level
 
-MARGIN, ALPHA = 0.99, 0.05
 LOSS = 0.5
 """The most that a simulated arm loses, as a share of the margin. No loss would be the best case, not the
 usual one: an arm that loses 0.3 % needs twice the sessions of one that loses nothing."""

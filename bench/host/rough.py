@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from bench.host.selftest import SECONDS, Tell
+from bench.host.selftest import Tell
 from bench.host.spread import Noise, Pairs
 
 PARTS = 4
@@ -62,7 +62,7 @@ WORKS: dict[str, Callable[[], None]] = {
 """The metric that each work replaces → the work."""
 
 
-def run(seconds: float = SECONDS, tell: Tell = lambda share, words: None) -> Noise:
+def run(seconds: float, tell: Tell = lambda share, words: None) -> Noise:
     """Measure the noise of the built-in work."""
     begun = time.monotonic()
     pairs = Pairs()

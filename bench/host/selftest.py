@@ -21,7 +21,6 @@ from bench.host.spread import LEAST_SESSIONS, Noise, Pairs
 from bench.scenarios.base import Context, Scenario, ScenarioError
 from bench.scenarios.worker import SHELL
 
-SECONDS = 20.0
 FAMILIES = ("cpu", "memory", "network")
 USUAL_SESSIONS, MAX_SESSIONS = 4, 12
 """Twenty seconds are four sessions of two blocks on the machines tried. A slower machine has fewer sessions,
@@ -55,7 +54,7 @@ def run(
     cpus: tuple[int, ...],
     *,
     wire: object | None = None,
-    seconds: float = SECONDS,
+    seconds: float,
     seed: int = 0,
     tell: Tell = lambda share, words: None,
     clock: Callable[[], float] = time.monotonic,

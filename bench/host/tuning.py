@@ -23,6 +23,7 @@ from typing import Literal
 import msgspec
 
 from bench import output
+from bench.errors import ExpectedError
 from bench.host.check import Check, Topic, text
 from bench.host.settings import SETTINGS, PlannedChange, Setting, plan
 
@@ -32,7 +33,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BOOT = "proc/sys/kernel/random/boot_id"
 
 
-class TuneError(Exception):
+class TuneError(ExpectedError):
     """The host could not be tuned or put back: names the operation, the object, and what to do."""
 
 

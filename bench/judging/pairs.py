@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from bench.errors import ExpectedError
 from bench.stats.control import within_error
 from bench.stats.location import Floats, Ints, medians_by_group
 
@@ -24,7 +25,7 @@ Key = tuple[str, str]
 """(metric, arm)."""
 
 
-class SamplesError(Exception):
+class SamplesError(ExpectedError):
     """The samples are not of the shape the judge needs: names what is missing."""
 
 

@@ -9,13 +9,14 @@ from typing import Literal, Protocol
 import msgspec
 
 from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
+from bench.errors import ExpectedError
 from bench.model import Metric
 
 VOLUME = Path("/volume")
 """A placeholder in specs; the measurement replaces it by a directory of the run."""
 
 
-class ScenarioError(Exception):
+class ScenarioError(ExpectedError):
     """A slice failed: names the program and what it printed. It becomes an invalid sample, not a crash."""
 
 

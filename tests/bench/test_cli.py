@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import journal, schema, store
-from bench.cli import app, concluding, console, verbs
+from bench.cli import app, concluding, console, running
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
@@ -261,7 +261,7 @@ def test_a_control_that_fails_makes_the_run_invalid(events, tmp_path, monkeypatc
         joint = next(one for one in concluding.judged(loaded) if one.metric == "joint")
         return [msgspec.structs.replace(joint, verdict="refuted", notes=("p = 0.001",))]
 
-    monkeypatch.setattr(verbs, "judged", judged)
+    monkeypatch.setattr(running, "judged", judged)
     result = invoke("run", "--profile", "smoke", "--out", tmp_path / "run")
     assert result.exit_code == 3
     assert "A/A   failed: p = 0.001" in result.stdout
@@ -375,6 +375,16 @@ def test_a_signal_keeps_what_was_measured_and_resume_goes_on(events, tmp_path, n
         step.order for step in after.run.plan.steps
     ]
     assert after.samples[: len(before.samples)].equals(before.samples)
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("run", "--help"), ("list", "metrics")])
+def test_what_needs_no_samples_loads_no_library_for_them(tmp_path, arguments):
+    line = [sys.executable, "-X", "importtime", "-m", "bench", *arguments]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    loaded = {one.rpartition("|")[2].strip() for one in done.stderr.splitlines()}
+    assert "bench.cli" in loaded
+    assert not loaded & {"numpy", "pandas", "pyarrow", "scipy"}
 
 
 def test_ctrl_c_while_the_libraries_load_ends_it_like_later(tmp_path):

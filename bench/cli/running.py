@@ -1,0 +1,77 @@
+"""The verb `run`: measure, judge, draw the page, show the answers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench import store
+from bench.cli import ahead, execute
+from bench.cli.concluding import control_failed, judged, reported
+from bench.cli.console import command, complain, err, print_json, quoted
+from bench.cli.dependencies import cache_dir, current
+from bench.cli.errors import BROKEN, COMPLETE, INTERRUPTED, INVALID, USAGE, CliError, interruptible
+from bench.cli.found import document, found_in, screen
+from bench.cli.progress import progress
+from bench.cli.screen import plan
+from bench.cli.screen.summary import one_screen
+from bench.cli.tuning import tuned_for_a_run
+
+
+def run(options: execute.Options, resumed: Path | None, tune: bool, as_json: bool) -> int:
+    """Carry out or finish a run; return the exit status. resumed: the directory of the one to finish."""
+    watch = progress(err(), quiet=as_json)
+    with interruptible(), tuned_for_a_run(tune, options.cpus, watch.say):
+        if resumed is not None:
+            if options != execute.Options(profile=options.profile):
+                raise CliError(
+                    "--resume continues the plan of that run: give it without options that change the plan",
+                    USAGE,
+                )
+            ended = execute.resume(current(), resumed, watch)
+        else:
+            ended = execute.start(current(), options, watch)
+        loaded = store.load(ended.directory)
+        with watch.busy("judging"):
+            verdicts = judged(loaded)
+            store.write_verdicts(ended.directory, verdicts)
+        with watch.busy("drawing the page"):
+            page = _page(ended.directory)
+    found = msgspec.structs.replace(found_in(loaded, verdicts), page=page)
+    if as_json:
+        print_json(document(found))
+    else:
+        screen(lambda width: one_screen(found, width))
+    if page is None:
+        return BROKEN
+    if ended.run.status == "interrupted":
+        return INTERRUPTED
+    return INVALID if control_failed(verdicts) else COMPLETE
+
+
+def dry(options: execute.Options, as_json: bool) -> int:
+    """Show what a run would do."""
+    with progress(err(), quiet=as_json).busy("asking the backends"):
+        chosen = execute.choose(current(), options)
+        found = ahead.preview(current(), chosen, cache_dir())
+    if as_json:
+        print_json(found)
+    else:
+        typed = [word for word in sys.argv[1:] if word != "--dry-run"]
+        start = command(*typed, *([] if "--seed" in typed else ["--seed", found.seed]))
+        screen(lambda width: plan.lines(found, start, width))
+    return COMPLETE
+
+
+def _page(directory: Path) -> Path | None:
+    """Write the report. A failure is printed and does not fail the run: samples and verdicts are on disk."""
+    try:
+        return reported(directory)
+    except Exception as error:
+        complain(
+            f"the report could not be written ({type(error).__name__}: {error}); samples and verdicts are in "
+            f"{directory}; try again with `ninetynine report {quoted(directory)}`"
+        )
+        return None
