@@ -287,7 +287,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     pairs of their arms; fixed with the plan, so that a look and the judge read the same pairs. thinned:
     scenarios that have every second session of the core only, since one visit of everything takes too much of
     the budget. until_decided: the run goes on past the profile's budget while a claim is open and in reach,
-    so that what only explains is not measured after the core. prices: what visits were known to cost on this
+    so that what only explains is not measured after the core. first_budget_s: that budget, which its core is
+    for (None: budget_s itself). prices: what visits were known to cost on this
     host (None: by the profile's forecast). The rest of the suite asks here which arm has which part in the
     design.
     """
@@ -305,6 +306,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     pairing: Pairing = "single"
     thinned: tuple[str, ...] = ()
     until_decided: bool = False
+    first_budget_s: float | None = None
     prices: Prices | None = None
 
     @cached_property

@@ -29,15 +29,15 @@ from bench.scenarios.check import FAMILY as CHECKS
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs, the seed, and
-    whether to go on until all is decided."""
+    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs, the seed, and,
+    to go on until all is decided, the budget that the core is for."""
 
     profile: Profile
     backends: list[str]
     scenarios: list[Scenario]
     cpus: tuple[int, ...]
     seed: int
-    until_decided: bool = False
+    first_budget_s: float | None = None
 
     def planned(self, crew: setup.Crew, known: Prices | None) -> tuple[Plan, list[NotMeasured]]:
         """The plan, by the prices known of this host, and what it leaves out."""
@@ -51,7 +51,8 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
             excluded=excluded,
             prices=known,
         )
-        return msgspec.structs.replace(plan, until_decided=self.until_decided), missing
+        until = self.first_budget_s
+        return msgspec.structs.replace(plan, until_decided=until is not None, first_budget_s=until), missing
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

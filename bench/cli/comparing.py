@@ -141,7 +141,7 @@ def _measure(
         families=",".join(families),
         cpus=",".join(map(str, plan.cpus)) or None,
         out=directory,
-        budget=None if on else choice.budget or plan.budget_s,
+        budget=choice.budget or plan.first_budget_s or plan.budget_s,
         at_most=plan.budget_s if on else None,
     )
     with interruptible():

@@ -89,14 +89,15 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
 
 def choose(deps: Dependencies, options: Options) -> ahead.Chosen:
     """What the options stand for here. Raises CliError, ProfileError."""
-    chosen = _until_decided(_within(profile(options.profile), options.budget), options.at_most)
+    first = _within(profile(options.profile), options.budget)
+    chosen = _until_decided(first, options.at_most)
     return ahead.Chosen(
         profile=chosen,
         backends=names.backends(options.backends, chosen.backends, list(deps.backends)),
         scenarios=names.scenarios(options.families, deps.scenarios),
         cpus=names.cpus(options.cpus, os.sched_getaffinity(0)),
         seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big"),
-        until_decided=options.at_most is not None,
+        first_budget_s=None if options.at_most is None else first.budget_s,
     )
 
 

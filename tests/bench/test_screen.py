@@ -205,11 +205,16 @@ def test_the_commands_that_go_on_make_the_same_plan_again(whole: Found) -> None:
     ) in said
 
 
-def test_a_run_until_all_was_decided_is_repeated_as_one(whole: Found) -> None:
-    until = msgspec.structs.replace(whole.run.plan, until_decided=True, budget_s=1800.0)
+@pytest.mark.parametrize(("first_budget_s", "budget"), [(340.0, ""), (90.0, " --budget 90")])
+def test_a_run_until_all_was_decided_is_repeated_as_one(
+    whole: Found, first_budget_s: float, budget: str
+) -> None:
+    until = msgspec.structs.replace(
+        whole.run.plan, until_decided=True, budget_s=1800.0, first_budget_s=first_budget_s
+    )
     said = commands.repeat(until, FAMILIES)
-    assert said.endswith(" --until-decided --at-most 1800s")
-    assert "--budget" not in said
+    assert said.endswith(f"{budget} --until-decided --at-most 1800s")
+    assert ("--budget" in said) == bool(budget)
 
 
 def test_a_run_that_was_cut_names_the_command_that_finishes_it() -> None:

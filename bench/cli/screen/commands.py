@@ -31,11 +31,11 @@ def repeat(plan: Plan, all_families: Sequence[str]) -> str:
     families = families_of(plan)
     if set(families) != set(all_families) - {CHECKS}:
         words += ["--families", ",".join(families)]
-    usual = PROFILES.get(plan.profile)
+    usual, budget_s = PROFILES.get(plan.profile), plan.first_budget_s or plan.budget_s
+    if usual is None or usual.budget_s != budget_s:
+        words += ["--budget", f"{budget_s:g}"]
     if plan.until_decided:
         words += ["--until-decided", "--at-most", f"{plan.budget_s:g}s"]
-    elif usual is None or usual.budget_s != plan.budget_s:
-        words += ["--budget", f"{plan.budget_s:g}"]
     if plan.cpus and plan.cpus != tuple(sorted(os.sched_getaffinity(0)))[: len(plan.cpus)]:
         words += ["--cpus", ",".join(map(str, plan.cpus))]
     return command(*words)

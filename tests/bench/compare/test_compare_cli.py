@@ -273,11 +273,11 @@ def test_live_measures_as_old_was_and_says_what_is_not_worse(machine, tmp_path):
 def test_live_goes_on_until_all_is_decided_where_old_did(machine, tmp_path):
     path = tmp_path / "old" / store.RUN
     run = msgspec.json.decode(path.read_bytes())
-    run["plan"] |= {"until_decided": True, "budget_s": 1800.0}
+    run["plan"] |= {"until_decided": True, "first_budget_s": 90.0, "budget_s": 1800.0}
     path.write_bytes(msgspec.json.encode(run))
     assert live().exit_code == 0
     plan = store.load(tmp_path / "new").run.plan
-    assert (plan.until_decided, plan.budget_s) == (True, 1800.0)
+    assert (plan.until_decided, plan.first_budget_s, plan.budget_s) == (True, 90.0, 1800.0)
 
 
 @pytest.mark.slow
