@@ -288,9 +288,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     scenarios that have every second session of the core only, since one visit of everything takes too much of
     the budget. until_decided: the run goes on past the profile's budget while a claim is open and in reach,
     so that what only explains is not measured after the core. first_budget_s: that budget, which its core is
-    for (None: budget_s itself). prices: what visits were known to cost on this
-    host (None: by the profile's forecast). The rest of the suite asks here which arm has which part in the
-    design.
+    for (None: budget_s itself). prices: what visits were known to cost on this host (None: by the profile's
+    forecast). The rest of the suite asks here which arm has which part in the design.
     """
 
     profile: str

@@ -29,8 +29,8 @@ from bench.scenarios.check import FAMILY as CHECKS
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs, the seed, and,
-    to go on until all is decided, the budget that the core is for."""
+    """What a user asked for: the profile, backends by name (the host first), scenarios, CPUs, the seed,
+    to go on until all is decided the budget that the core is for, and the plan to make again."""
 
     profile: Profile
     backends: list[str]
@@ -38,6 +38,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     cpus: tuple[int, ...]
     seed: int
     first_budget_s: float | None = None
+    like: Plan | None = None
 
     def planned(self, crew: setup.Crew, known: Prices | None) -> tuple[Plan, list[NotMeasured]]:
         """The plan, by the prices known of this host, and what it leaves out."""
@@ -49,10 +50,16 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
             self.scenarios,
             cpus=self.cpus,
             excluded=excluded,
-            prices=known,
+            prices=self.like.prices if self.like else known,
         )
         until = self.first_budget_s
         return msgspec.structs.replace(plan, until_decided=until is not None, first_budget_s=until), missing
+
+    def unlike(self, plan: Plan) -> tuple[str, ...]:
+        """The warning of a plan that is not the one to make again."""
+        if self.like is None or plan.steps == self.like.steps:
+            return ()
+        return ("this is not the plan of --like: the systems here, what they can run, or the version differ",)
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +106,11 @@ def preview(deps: Dependencies, chosen: Chosen, cache: Path) -> Preview:
         least_s=round(least_seconds(plan, scenarios, chosen.profile), 1),
         afterwards_s=AFTERWARDS_S,
         not_measured=(*missing, *gaps),
-        warnings=(*map(sentence, disturbing(cache, chosen.cpus)), *short(plan, scenarios, chosen.profile)),
+        warnings=(
+            *map(sentence, disturbing(cache, chosen.cpus)),
+            *short(plan, scenarios, chosen.profile),
+            *chosen.unlike(plan),
+        ),
     )
 
 

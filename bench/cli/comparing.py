@@ -132,17 +132,16 @@ def _measure(
     old: Loaded, choice: Choice, families: list[str], directory: Path | None, watch: Observer
 ) -> Path:
     """Measure with OLD's profile, backends and CPUs. Raises CliError when interrupted."""
-    plan = old.run.plan
-    asked = dict.fromkeys(choice.backends or (plan.arm[name].backend for name in plan.systems))
-    on = plan.until_decided and choice.budget is None
-    options = execute.Options(
-        profile=plan.profile,
-        backends=",".join(asked) or "host",
+    as_old = execute.like(current(), old.run.plan)
+    options = msgspec.structs.replace(
+        as_old,
+        backends=",".join(choice.backends) or as_old.backends,
         families=",".join(families),
-        cpus=",".join(map(str, plan.cpus)) or None,
+        seed=None,
+        like=None,
         out=directory,
-        budget=choice.budget or plan.first_budget_s or plan.budget_s,
-        at_most=plan.budget_s if on else None,
+        budget=choice.budget or as_old.budget,
+        at_most=as_old.at_most if choice.budget is None else None,
     )
     with interruptible():
         ended = execute.start(current(), options, watch)

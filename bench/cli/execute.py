@@ -32,7 +32,8 @@ from bench.scenarios.base import Scenario
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of `ninetynine run`. at_most: go on until all is decided, for so many seconds at most."""
+    """The options of `ninetynine run`. at_most: go on until all is decided, for so many seconds at most.
+    like: the plan to make again; its prices are used, not those that are known by now."""
 
     profile: str = "quick"
     backends: str | None = None
@@ -41,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     seed: int | None = None
     budget: float | None = None
     at_most: float | None = None
+    like: Plan | None = None
     out: Path | None = None
     results: Path = Path("results")
 
@@ -74,6 +76,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
         doubts = (
             *ahead.outlook(deps, stage, plan, asked.profile, observer.say),
             *ahead.short(plan, known, asked.profile),
+            *asked.unlike(plan),
         )
         for text in doubts:
             observer.note(text)
@@ -97,7 +100,23 @@ def choose(deps: Dependencies, options: Options) -> ahead.Chosen:
         scenarios=names.scenarios(options.families, deps.scenarios),
         cpus=names.cpus(options.cpus, os.sched_getaffinity(0)),
         seed=options.seed if options.seed is not None else int.from_bytes(os.urandom(4), "big"),
+        like=options.like,
         first_budget_s=None if options.at_most is None else first.budget_s,
+    )
+
+
+def like(deps: Dependencies, plan: Plan) -> Options:
+    """The options that make this plan again."""
+    family = {one.name: one.family for one in deps.scenarios}
+    return Options(
+        profile=plan.profile,
+        backends=",".join(dict.fromkeys(arm.backend for arm in plan.arms)),
+        families=",".join(dict.fromkeys(family[name] for name in plan.scenarios if name in family)),
+        cpus=",".join(map(str, plan.cpus)) or None,
+        seed=plan.seed,
+        budget=plan.first_budget_s or plan.budget_s,
+        at_most=plan.budget_s if plan.until_decided else None,
+        like=plan,
     )
 
 

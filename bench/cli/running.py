@@ -51,6 +51,14 @@ def run(options: execute.Options, resumed: Path | None, tune: bool, as_json: boo
     return INVALID if control_failed(verdicts) else COMPLETE
 
 
+def like(directory: Path, typed: execute.Options) -> execute.Options:
+    """The options that make a run's plan again. Raises CliError where options that change it were typed."""
+    if typed != execute.Options(out=typed.out):
+        raise CliError("--like takes the plan from that run: give it without options that change it", USAGE)
+    plan = store.load(directory).run.plan
+    return msgspec.structs.replace(execute.like(current(), plan), out=typed.out)
+
+
 def dry(options: execute.Options, as_json: bool) -> int:
     """Show what a run would do."""
     with progress(err(), quiet=as_json).busy("asking the backends"):
@@ -60,7 +68,7 @@ def dry(options: execute.Options, as_json: bool) -> int:
         print_json(found)
     else:
         typed = [word for word in sys.argv[1:] if word != "--dry-run"]
-        start = command(*typed, *([] if "--seed" in typed else ["--seed", found.seed]))
+        start = command(*typed, *([] if "--seed" in typed or options.like else ["--seed", found.seed]))
         screen(lambda width: plan.lines(found, start, width))
     return COMPLETE
 

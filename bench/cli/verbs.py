@@ -46,7 +46,7 @@ def run(
     ] = "quick",
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="The same seed gives the same plan. Default: random."),
+        typer.Option(metavar="N", min=0, help="The seed of the plan's order. Default: random."),
     ] = None,
     cpus: Annotated[
         str | None,
@@ -86,6 +86,13 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Finish the interrupted run in this directory.")
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Make the plan of that run again: its seed, backends, families, CPUs, budget and prices.",
+        ),
+    ] = None,
     tune: Annotated[
         bool,
         typer.Option(
@@ -121,6 +128,8 @@ def run(
         at_most=names.seconds("--at-most", at_most or names.UNTIL) if until_decided else None,
         out=out_dir,
     )
+    if like is not None:
+        options = running.like(like, options)
     if dry_run:
         return running.dry(options, as_json)
     return running.run(options, resume, tune, as_json)

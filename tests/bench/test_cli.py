@@ -71,7 +71,7 @@ def test_run_ends_with_the_page_and_the_commands_that_go_on(events, tmp_path):
     *_, page, more, repeat = result.stdout.splitlines()
     assert page == "page    run/report.html"
     assert more == "more    ninetynine show run --all"
-    assert repeat == "repeat  ninetynine run --profile smoke --seed 5 --backends runtime,vm"
+    assert repeat == "repeat  ninetynine run --like run"
 
 
 def test_smoke_never_gives_a_verdict(finished):
@@ -163,6 +163,8 @@ def test_only_what_was_asked_for_is_measured_and_the_host(events, tmp_path):
         (["--budget", "nan"], r"--budget nan: .*\b10\b.*\b86400\b"),
         (["--resume", "x", "--budget", "60"], r"--resume .*\bplan\b"),
         (["--resume", "x", "--seed", "1"], r"--resume .*\bplan\b"),
+        (["--like", "x", "--seed", "1"], r"--like .*\bplan\b"),
+        (["--like", "x", "--profile", "smoke"], r"--like .*\bplan\b"),
         (["--resume", "nowhere"], r"nowhere: .*\bjournal\b"),
     ],
 )

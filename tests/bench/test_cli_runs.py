@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from bench import journal, output, store
 from bench.backends.host import HostBackend
-from bench.cli import ahead, app, console, exclusive, execute
-from bench.cli.dependencies import Dependencies, use
+from bench.cli import ahead, app, console, exclusive, execute, prices
+from bench.cli.dependencies import Dependencies, current, use
 from bench.cli.errors import CliError
 from bench.host import storage
 from bench.host.check import Check
 from bench.host.forecast import Forecast, MetricForecast
 from bench.journal import DropLine
+from bench.model import Prices
 from bench.testing import fake_backends, fake_image, fake_scenarios
 
 
@@ -122,6 +123,35 @@ def test_a_run_tests_the_noise_before_it_measures(monkeypatch):
     assert "noise: host against host" in result.stderr
     assert "! too noisy now to tell 1 % in 5.7 min: cpu.float (out of reach)" in result.stderr
     assert any("too noisy" in note for note in store.load(Path("run")).run.notes)
+
+
+def test_a_run_like_another_makes_its_plan_whatever_is_known_by_then(tmp_path):
+    use(msgspec.structs.replace(current(), remembers=True))
+    asked = ("--backends", "runtime", "--families", "cpu", "--budget", 20)
+    assert invoke("run", *asked, "--seed", 9, "--out", "first").exit_code == 0
+    first = store.load(Path("first")).run
+    visits = {name: {"host": 0.4, "runtime": 0.4} for name in first.plan.scenarios}
+    prices.keep(tmp_path / "cache", first.host.machine_id, Prices(run="r", visits=visits, starts={}))
+    invoke("run", *asked, "--seed", 9, "--out", "seeded")
+    assert store.load(Path("seeded")).run.plan.steps != first.plan.steps, "prices decide the number of turns"
+    result = invoke("run", "--like", "first", "--out", "again")
+    assert result.exit_code == 0
+    again = store.load(Path("again")).run
+    assert again.plan == first.plan
+    assert not [note for note in again.notes if "--like" in note]
+
+
+def test_a_plan_that_cannot_be_made_again_is_said_before(run):
+    use(msgspec.structs.replace(current(), scenarios=fake_scenarios()[:2]))
+    assert "not the plan of --like" in invoke("run", "--like", "run", "--dry-run").stdout
+
+
+def test_a_run_until_all_was_decided_is_planned_again_as_one(run):
+    plan = msgspec.structs.replace(
+        store.load(run).run.plan, until_decided=True, first_budget_s=90.0, budget_s=1800.0
+    )
+    found = execute.like(current(), plan)
+    assert (found.budget, found.at_most) == (90.0, 1800.0)
 
 
 def test_a_dry_run_measures_nothing_and_says_what_it_would(tmp_path):

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench import claims, model
 from bench.cli import console, names
-from bench.cli.screen import commands, details
+from bench.cli.screen import details
 from bench.cli.screen.layout import pasteable, show, wrapped
 from bench.cli.screen.summary import LINES, Found, one_screen
 from tests.reports import synthetic
@@ -196,25 +196,10 @@ def test_it_says_how_quiet_the_host_was(whole: Found) -> None:
 
 
 def test_the_commands_that_go_on_make_the_same_plan_again(whole: Found) -> None:
-    said = text(one_screen(whole, 80)).replace(" \\\n       ", "")
+    said = text(one_screen(whole, 80))
     assert "page    results/20261201-1/report.html" in said
     assert "more    .venv/bin/ninetynine show results/20261201-1 --all" in said
-    assert (
-        "repeat  .venv/bin/ninetynine run --seed 20261124 --backends runtime,again,vm,crun "
-        "--families startup,cpu,memory,network,disk --budget 360"
-    ) in said
-
-
-@pytest.mark.parametrize(("first_budget_s", "budget"), [(340.0, ""), (90.0, " --budget 90")])
-def test_a_run_until_all_was_decided_is_repeated_as_one(
-    whole: Found, first_budget_s: float, budget: str
-) -> None:
-    until = msgspec.structs.replace(
-        whole.run.plan, until_decided=True, budget_s=1800.0, first_budget_s=first_budget_s
-    )
-    said = commands.repeat(until, FAMILIES)
-    assert said.endswith(f"{budget} --until-decided --at-most 1800s")
-    assert ("--budget" in said) == bool(budget)
+    assert "repeat  .venv/bin/ninetynine run --like results/20261201-1" in said
 
 
 def test_a_run_that_was_cut_names_the_command_that_finishes_it() -> None:

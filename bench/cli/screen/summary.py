@@ -407,4 +407,4 @@ def _onward(found: Found, width: int) -> list[Text]:
     lines += pasteable("more    ", commands.show_all(found.directory), width)
     if found.status in ("interrupted", "running"):
         return [*lines, *pasteable("go on   ", commands.resume(found.directory), width)]
-    return [*lines, *pasteable("repeat  ", commands.repeat(found.run.plan, found.families), width)]
+    return [*lines, *pasteable("repeat  ", commands.repeat(found.directory), width)]
