@@ -15,7 +15,6 @@ from bench.cli.dependencies import Dependencies
 from bench.cli.progress import AFTERWARDS_S
 from bench.host import selftest
 from bench.host.check import Check
-from bench.host.fingerprint import fingerprint
 from bench.host.forecast import Forecast, forecast
 from bench.host.preflight import host_checks
 from bench.host.spread import Noise
@@ -87,8 +86,7 @@ def preview(deps: Dependencies, chosen: Chosen, cache: Path) -> Preview:
     """Probe the backends and plan the run. Nothing is swept, built, prepared or measured."""
     made = {name: make(cache / "backends") for name, make in deps.backends.items()}
     infos, missing = setup.probe({name: made[name] for name in chosen.backends}, lambda text: None)
-    known = prices.known(deps, cache, fingerprint(cache).machine_id)
-    plan, gaps = chosen.planned(setup.crew(made, infos), known)
+    plan, gaps = chosen.planned(setup.crew(made, infos), prices.known(deps, cache))
     scenarios = {one.name: one for one in chosen.scenarios}
     return Preview(
         profile=plan.profile,

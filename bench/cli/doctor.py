@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
-from bench.cli import ahead, names, setup, tables
+from bench.cli import ahead, names, prices, setup, tables
 from bench.cli.console import err, line, out, print_json
 from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, interruptible
@@ -23,7 +23,7 @@ from bench.host.forecast import Forecast, MetricForecast, forecast
 from bench.host.preflight import Check, host_checks, planned
 from bench.host.spread import Noise
 from bench.judging.rows import count
-from bench.model import BackendInfo
+from bench.model import BackendInfo, Prices
 from bench.plan import arms_for, make_plan
 from bench.profiles import profile
 
@@ -57,7 +57,7 @@ def diagnose(quick: bool, seconds: float, cpus: str | None, everything: bool, as
         cpus=chosen,
         checks=checks,
         noise=noise,
-        forecast=None if noise is None else forecast_of(deps, noise, chosen),
+        forecast=None if noise is None else forecast_of(deps, noise, chosen, prices.known(deps, cache)),
     )
     if as_json:
         print_json(found)
@@ -133,12 +133,14 @@ def image_there(deps: Dependencies, cache: Path) -> BenchImage | None:
     return deps.build_image(cache, lambda text: None)
 
 
-def forecast_of(deps: Dependencies, noise: Noise, cpus: tuple[int, ...]) -> Forecast:
-    """Forecast a quick run of the host and the runtime over the families of the self-test."""
+def forecast_of(
+    deps: Dependencies, noise: Noise, cpus: tuple[int, ...], known: Prices | None = None
+) -> Forecast:
+    """Forecast a quick run of the host and the runtime over the families of the self-test. known: prices."""
     chosen = profile(PROFILE)
     offered = [one for one in deps.scenarios if one.family in selftest.FAMILIES] or list(deps.scenarios)
     arms = arms_for({ARM: BackendInfo(name=ARM, kind="container", version="")})
-    plan = make_plan(chosen, 0, arms, offered, cpus=cpus)
+    plan = make_plan(chosen, 0, arms, offered, cpus=cpus, prices=known)
     return forecast(noise, plan, {one.name: one for one in offered}, chosen, ARM)
 
 

@@ -71,7 +71,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
             observer.note(f"{check.name}: {check.found}")
         stage = stack.enter_context(setup.stage(deps, asked.backends, cache, observer.say))
         host = fingerprint(cache)
-        plan, missing = asked.planned(stage, prices.known(deps, cache, host.machine_id))
+        plan, missing = asked.planned(stage, prices.known(deps, cache))
         known = {one.name: one for one in asked.scenarios}
         doubts = (
             *ahead.outlook(deps, stage, plan, asked.profile, observer.say),

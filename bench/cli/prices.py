@@ -8,6 +8,7 @@ import msgspec
 
 from bench import output
 from bench.cli.dependencies import Dependencies
+from bench.host.fingerprint import machine_id
 from bench.model import Prices
 
 
@@ -15,9 +16,9 @@ def _file(cache: Path, machine: str) -> Path:
     return cache / "prices" / f"{machine or 'unknown'}.json"
 
 
-def known(deps: Dependencies, cache: Path, machine: str) -> Prices | None:
+def known(deps: Dependencies, cache: Path) -> Prices | None:
     """The prices that a plan on this machine may go by."""
-    return load(cache, machine) if deps.remembers else None
+    return load(cache, machine_id()) if deps.remembers else None
 
 
 def load(cache: Path, machine: str) -> Prices | None:

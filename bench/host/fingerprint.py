@@ -64,7 +64,7 @@ def fingerprint(storage: Path, root: Path = Path("/")) -> Fingerprint:
     """Return the host as it is now. `storage` is the directory of images and layers; `root` is for tests."""
     uname = platform.uname()
     return Fingerprint(
-        machine_id=_machine_id(root),
+        machine_id=machine_id(root),
         hostname=socket.gethostname(),
         cpu_model=_cpu_model(root),
         cpus=len(os.sched_getaffinity(0)),
@@ -156,7 +156,7 @@ def mounts(root: Path = Path("/")) -> list[tuple[str, str, str]]:
     return [(one[0], one[1].encode().decode("unicode_escape"), one[2]) for one in fields if len(one) >= 3]
 
 
-def _machine_id(root: Path) -> str:
+def machine_id(root: Path = Path("/")) -> str:
     """Return a hash of systemd's machine id (which should stay private), else of facts on the hardware."""
     known = text(root / "etc/machine-id") or text(root / "var/lib/dbus/machine-id")
     if not known:

@@ -21,7 +21,8 @@ from bench.host.spread import Noise, Spread
 from bench.measure.time_budget import CORE_LIMIT
 from bench.model import Looks, Plan
 from bench.plan import forecast as costs
-from bench.profiles import Profile, pace, visit_s
+from bench.plan import paces_of
+from bench.profiles import Profile, visit_s
 from bench.scenarios.base import Scenario
 from bench.stats.power import session_sd, sessions_needed
 from bench.stats.sequential import level
@@ -144,20 +145,21 @@ def _asks_for_one_percent(scenario: Scenario) -> bool:
 def session_costs(
     plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, slices: Mapping[str, float]
 ) -> SessionCosts:
-    """Return the seconds of a session of the plan, with slices as long as measured here (`slices`,
-    seconds)."""
+    """Return the seconds of a session of the plan: known prices, and slices as long as measured here
+    (`slices`, seconds)."""
     usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
     slower = float(np.median(usual)) if usual else 1.0
     visits: dict[str, float] = {}
     planned = 0.0
+    paces = paces_of(plan)
     for step in plan.steps:
         if step.session == 0:
-            seconds = visit_s(scenarios[step.scenario], pace(plan.arm[step.arm]))
-            here = slices.get(step.scenario, slower * scenarios[step.scenario].cost_s)
+            name, cost_s = step.scenario, scenarios[step.scenario].cost_s
+            seconds = visit_s(scenarios[name], paces[step.arm])
             planned += seconds
-            visits[step.scenario] = visits.get(step.scenario, 0.0) + seconds * (
-                here / scenarios[step.scenario].cost_s
-            )
+            if name not in paces[step.arm].seconds:
+                seconds *= slices.get(name, slower * cost_s) / cost_s
+            visits[name] = visits.get(name, 0.0) + seconds
     whole = sum(seconds for session, _, seconds in costs(plan, scenarios, profile) if session == 0)
     overhead = max(0.0, whole - planned)
     room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / plan.core - overhead

@@ -8,16 +8,18 @@ import math
 import random
 import re
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from bench.cli import app, doctor, execute
-from bench.cli.dependencies import Dependencies, use
+from bench.cli import app, doctor, execute, prices
+from bench.cli.dependencies import Dependencies, current, use
 from bench.host import rough, selftest
 from bench.host.check import Check
+from bench.host.fingerprint import machine_id
 from bench.host.forecast import (
     RUNS,
     SessionCosts,
@@ -29,7 +31,7 @@ from bench.host.forecast import (
 )
 from bench.host.spread import Noise, Pairs, Spread, spreads
 from bench.measure import Observer
-from bench.model import Looks
+from bench.model import Looks, Prices
 from bench.plan import make_plan
 from bench.profiles import PROFILES
 from bench.scenarios.base import Reading, ScenarioError
@@ -279,6 +281,15 @@ def test_a_machine_slower_than_the_plan_gets_fewer_visits_and_no_more_time():
     assert first * (slow.overhead + sum(slow.scenarios.values())) <= PLAN.budget_s
 
 
+def test_known_prices_are_what_a_session_costs():
+    visits = {"cpu.integer": {arm.name: 2.0 for arm in PLAN.arms}}
+    known = Prices(run="r", visits=visits, starts={})
+    plan = make_plan(PROFILES["quick"], 0, PLAN.arms, OFFERED, prices=known)
+    number = sum(step.session == 0 and step.scenario == "cpu.integer" for step in plan.steps)
+    found = session_costs(plan, BY_NAME, PROFILES["quick"], {"cpu.integer": 0.1})
+    assert found.scenarios["cpu.integer"] == pytest.approx(found.fit * 2.0 * number)
+
+
 @pytest.fixture
 def fakes(tmp_path, monkeypatch):
     monkeypatch.setenv("NINETYNINE_CACHE", str(tmp_path / "cache"))
@@ -346,6 +357,20 @@ def test_the_answer_has_the_time_to_a_verdict(fakes, monkeypatch, within, said):
     assert first.startswith("Can measure: no (root, kvm). ")
     assert re.search(said, first)
     assert first.endswith(" No warnings.")
+
+
+def test_the_doctor_goes_by_the_prices_of_the_last_run(fakes, tmp_path, monkeypatch):
+    monkeypatch.setattr(doctor, "self_test", lambda *args, **kwargs: whole_noise(0.004))
+    monkeypatch.setattr(doctor, "all_checks", lambda *args: [])
+    use(msgspec.structs.replace(current(), remembers=True))
+
+    def minutes():
+        return json.loads(invoke("doctor", "--json").stdout)["forecast"]["minutes"]
+
+    usual = minutes()
+    visits = {"cpu.integer": {"host": 5.0, "runtime": 5.0}}
+    prices.keep(tmp_path / "cache", machine_id(), Prices(run="r", visits=visits, starts={}))
+    assert minutes() > 2 * usual
 
 
 def test_a_host_too_noisy_for_a_quick_run_has_a_status_of_its_own(fakes, monkeypatch):
