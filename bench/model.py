@@ -289,7 +289,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     the budget. until_decided: the run goes on past the profile's budget while a claim is open and in reach,
     so that what only explains is not measured after the core. first_budget_s: that budget, which its core is
     for (None: budget_s itself). prices: what visits were known to cost on this host (None: by the profile's
-    forecast). The rest of the suite asks here which arm has which part in the design.
+    forecast). left_out: backend → families for which the profile has no time. The rest of the suite asks here
+    which arm has which part in the design.
     """
 
     profile: str
@@ -307,6 +308,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     until_decided: bool = False
     first_budget_s: float | None = None
     prices: Prices | None = None
+    left_out: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def arm(self) -> dict[str, ArmPlan]:

@@ -177,6 +177,7 @@ def make_plan(
         pairing="copies",
         thinned=tuple(draft.thinned),
         prices=prices,
+        left_out=profile.left_out,
     )
 
 

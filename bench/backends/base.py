@@ -140,17 +140,6 @@ class Instance(Protocol):
         """End the instance and free everything it held. Idempotent."""
 
 
-@runtime_checkable
-class Pausable(Protocol):
-    """An instance whose CPUs can be stopped while others are measured; its memory and channels stay."""
-
-    def pause(self) -> None:
-        """Stop it."""
-
-    def resume(self) -> None:
-        """Let it run again."""
-
-
 class Backend(Protocol):
     """A system under test. `name` is what users type; probe() returns the final name (`vm` → `vm-tcg`)."""
 

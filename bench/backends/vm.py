@@ -198,20 +198,6 @@ class VmInstance:
         """Blocks on disk of the overlay, and of the volume's disk file."""
         return Footprint(bytes=self._guest.overlay_bytes(), method="overlay file by inode")
 
-    def pause(self) -> None:
-        """Stop the guest's CPUs."""
-        try:
-            self._guest.pause()
-        except VmError as error:
-            raise BackendError(f"pause a VM: {error}") from error
-
-    def resume(self) -> None:
-        """Let the guest run again."""
-        try:
-            self._guest.resume()
-        except VmError as error:
-            raise BackendError(f"resume a VM: {error}") from error
-
     def stop(self) -> None:
         """End the guest. Idempotent."""
         self.stopped = True

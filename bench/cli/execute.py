@@ -33,7 +33,8 @@ from bench.scenarios.base import Scenario
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `ninetynine run`. at_most: go on until all is decided, for so many seconds at most.
-    like: the plan to make again; its prices are used, not those that are known by now."""
+    like: the plan to make again; its prices are used, not those that are known by now. left_out: backend →
+    families not to measure (None: the profile's, where no backends are named)."""
 
     profile: str = "quick"
     backends: str | None = None
@@ -43,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     budget: float | None = None
     at_most: float | None = None
     like: Plan | None = None
+    left_out: dict[str, tuple[str, ...]] | None = None
     out: Path | None = None
     results: Path = Path("results")
 
@@ -94,6 +96,8 @@ def choose(deps: Dependencies, options: Options) -> ahead.Chosen:
     """What the options stand for here. Raises CliError, ProfileError."""
     first = _within(profile(options.profile), options.budget)
     chosen = _until_decided(first, options.at_most)
+    if options.left_out is not None or options.backends is not None:
+        chosen = msgspec.structs.replace(chosen, left_out=options.left_out or {})
     return ahead.Chosen(
         profile=chosen,
         backends=names.backends(options.backends, chosen.backends, list(deps.backends)),
@@ -111,6 +115,7 @@ def like(deps: Dependencies, plan: Plan) -> Options:
     return Options(
         profile=plan.profile,
         backends=",".join(dict.fromkeys(arm.backend for arm in plan.arms)),
+        left_out=plan.left_out,
         families=",".join(dict.fromkeys(family[name] for name in plan.scenarios if name in family)),
         cpus=",".join(map(str, plan.cpus)) or None,
         seed=plan.seed,

@@ -20,7 +20,7 @@ from bench.judging.spending import Spending
 from bench.model import JOINT, POSITIVE, Plan, State, Verdict
 from bench.stats.cluster import Interval
 
-MIN_PAIRS = 5
+MIN_PAIRS = 4
 """As many as a claim's ratio asks for."""
 
 

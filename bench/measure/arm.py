@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.backends.base import Backend, Channel, Instance, InstanceSpec, Pausable
+from bench.backends.base import Backend, Channel, Instance, InstanceSpec
 from bench.scenarios.base import error_text
 
 
@@ -26,7 +26,6 @@ class Arm:
         self._spec = spec
         self._volume = volume
         self._pad = pad
-        self._runs = True
 
     def start(self) -> None:
         """Start the instance and its worker; a failure of any kind is kept in `failure` and not raised."""
@@ -38,19 +37,11 @@ class Arm:
                 self._volume.mkdir(parents=True, exist_ok=True)
                 spec = msgspec.structs.replace(spec, volume=self._volume)
             self.instance = self.backend.start(spec)
-            self._runs = True
             self._open()
             self.failure = ""
         except Exception as error:
             self.failure = f"start: {error_text(error)}"
             self._free()
-
-    def let_run(self, runs: bool) -> None:
-        """Pause its instance or let it run again, where that can be done. Raises BackendError."""
-        if runs is self._runs or not isinstance(self.instance, Pausable):
-            return
-        self.instance.resume() if runs else self.instance.pause()
-        self._runs = runs
 
     def recover(self) -> None:
         """After a failed slice: a new worker, or a new instance when the old one takes no worker."""

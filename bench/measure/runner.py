@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.backends.base import Backend, BackendError
+from bench.backends.base import Backend
 from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
 from bench.measure.family_resources import FamilyResources, Maker
@@ -50,9 +50,7 @@ class Site(msgspec.Struct, kw_only=True):
     """What a plan's names stand for here. `resources` make what a family's scenarios share, when needed.
 
     decide: how far each (scenario, arm) is, asked after a session of a plan with looks; None: no looks.
-    gauge: reads the host's conditions. alone: whether in a session only the arm whose slice it is runs, other
-    instances being paused where they can be (guests). It is off until tests/studies/guest_beside.py has shown
-    what it gives.
+    gauge: reads the host's conditions.
     """
 
     run_id: str
@@ -64,7 +62,6 @@ class Site(msgspec.Struct, kw_only=True):
     clock: Callable[[], int] = time.monotonic_ns
     decide: Decide | None = None
     gauge: Gauge | None = None
-    alone: Callable[[int], bool] = lambda session: False
 
 
 class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -281,7 +278,6 @@ class _Runner:
             open_here = {(step.arm, step.scenario) for step in steps}
             for step in warmups(self.plan, session, group, self.site.scenarios, self.site.profile):
                 if step.arm in arms and not arms[step.arm].failure:
-                    self._make_room(session, arms[step.arm], arms)
                     self._warm_up(step, arms[step.arm], open_here)
             self._turns(session, group, steps, arms)
         finally:
@@ -315,23 +311,10 @@ class _Runner:
                 continue
             gc.collect()  # between turns, so that no slice has to, and before all of its arms alike
             for step in turn:
-                self._make_room(session, arms[step.arm], arms)
                 self._step(step, arms[step.arm])
         if skipped:
             where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
             self._leave_out(skipped, "slower than forecast, the time budget allows no more", where)
-
-    def _make_room(self, session: int, mine: Arm, arms: dict[str, Arm]) -> None:
-        """Where arms run alone: pause the others, then let this one run. Not part of any slice."""
-        if not self.site.alone(session):
-            return
-        try:
-            for other in arms.values():
-                if other is not mine:
-                    other.let_run(False)
-            mine.let_run(True)
-        except BackendError as error:
-            self._note(f"session {session}: {error_text(error)}")
 
     def _step(self, step: Step, arm: Arm) -> None:
         self.observer.step(step, self.site.scenarios[step.scenario].family)

@@ -2,23 +2,23 @@
 
     sudo python -m tests.studies.guest_beside --sessions 12 --out DIR
 
-2 N sessions of host, host-b and one VM that only has its clock checked. In half of them, drawn at random, the
-guest runs (idle) all the time; in the others it is suspended but in its own slices. For each metric: the
-variance of pairs inside sessions in both states, their ratio with an F-test, and the same without normality
-(Levene's test with medians; a permutation of whole sessions, the unit that the coin was flipped for). The
-guest's clock has to go on as before. Each session is a journal of its own: a study that was cut goes on where
-it stopped. Writes DIR/guest_beside.json.
+2 N sessions of host and host-b. In half of them, drawn at random, an idle guest runs beside them. For each
+metric: the variance of pairs inside sessions in both states, their ratio with an F-test, and the same without
+normality (Levene's test with medians; a permutation of whole sessions, the unit that the coin was flipped
+for). Each session is a journal of its own: a study that was cut goes on where it stopped. Writes
+DIR/guest_beside.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import random
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import stats as sps
 
 from bench import journal, measure
+from bench.backends.base import InstanceSpec
 from bench.cli import dependencies, setup
 from bench.cli.names import cpus as usable_cpus
 from bench.cli.names import scenarios as named
@@ -38,17 +39,16 @@ from bench.profiles import PROFILES, Profile
 from bench.scenarios.base import Scenario
 from bench.testing import fake_run
 
-State = Literal["running", "suspended"]
+State = Literal["running", "absent"]
 Floats = NDArray[np.float64]
 
 GUEST = "vm"
-CLOCK = "check.clock"
 PERMUTATIONS = 5000
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One metric. sd, robust_sd: of a pair's logarithm inside a session, by state (robust: from the median
-    absolute deviation). ratio: of the variances, running over suspended; f_p, levene_p, permutation_p: chance
+    absolute deviation). ratio: of the variances, running over absent; f_p, levene_p, permutation_p: chance
     of such a ratio if the guest made no difference, two-sided.
     """
 
@@ -63,25 +63,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     permutation_p: float
 
 
-class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates of the guest's clock in one state: mean, and the farthest from 1."""
-
-    readings: int
-    mean: float | None
-    farthest: float | None
-
-
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """The study: sessions by state, a row a metric, the clock by state."""
+    """The study: sessions by state, a row a metric."""
 
     sessions: dict[str, int]
     rows: tuple[Row, ...]
-    clock: dict[str, Clock]
 
 
 def coins(sessions: int, seed: int) -> list[State]:
     """As many sessions of each state, in random order."""
-    order: list[State] = ["running", "suspended"] * sessions
+    order: list[State] = ["running", "absent"] * sessions
     random.Random(seed).shuffle(order)
     return order
 
@@ -89,24 +80,22 @@ def coins(sessions: int, seed: int) -> list[State]:
 def design(
     scenarios: Sequence[Scenario], blocks: int, seed: int, cpus: tuple[int, ...]
 ) -> tuple[Plan, Profile]:
-    """One session: so many blocks of host and its copy, and one check of the guest's clock."""
+    """One session: so many blocks of host and its copy."""
     profile = msgspec.structs.replace(
-        PROFILES["quick"], budget_s=1e5, sessions=1, first_look=0, max_visits=blocks, slow_visits=1
+        PROFILES["quick"], budget_s=1e5, sessions=1, first_look=0, max_visits=blocks
     )
     arms = (
         ArmPlan(name="host", backend="host", kind="host", role="baseline"),
         ArmPlan(name="host-b", backend="host", kind="host", role="control", twin_of="host"),
-        ArmPlan(name=GUEST, backend="vm", kind="vm", emulated=True, role="arm"),
     )
-    excluded = frozenset((GUEST, one.name) for one in scenarios if one.name != CLOCK)
-    return make_plan(profile, seed, arms, scenarios, cpus=cpus, excluded=excluded), profile
+    return make_plan(profile, seed, arms, scenarios, cpus=cpus), profile
 
 
 def ratios(contents: Contents) -> dict[str, list[float]]:
     """The log-ratios host-b / host of a session, by metric."""
     values: dict[tuple[str, int], dict[str, float]] = {}
     for one in contents.samples:
-        if one.valid and one.value is not None and one.value > 0 and one.scenario != CLOCK:
+        if one.valid and one.value is not None and one.value > 0:
             values.setdefault((one.metric, one.block), {})[one.arm] = one.value
     found: dict[str, list[float]] = {}
     for (metric, _), arms in values.items():
@@ -115,27 +104,27 @@ def ratios(contents: Contents) -> dict[str, list[float]]:
     return found
 
 
-def compare(metric: str, running: Sequence[Sequence[float]], suspended: Sequence[Sequence[float]]) -> Row:
+def compare(metric: str, running: Sequence[Sequence[float]], absent: Sequence[Sequence[float]]) -> Row:
     """The spread of pairs about their sessions, (sessions)(pairs) of both states."""
-    groups = {"running": running, "suspended": suspended}
+    groups = {"running": running, "absent": absent}
     pairs = {state: sum(map(len, sessions)) for state, sessions in groups.items()}
     variance = {state: _variance(sessions) for state, sessions in groups.items()}
     free = {state: pairs[state] - len(sessions) for state, sessions in groups.items()}
     away = {state: [_away(one) for one in sessions] for state, sessions in groups.items()}
     flat = {state: np.concatenate(found) for state, found in away.items()}
     robust = {state: 1.4826 * float(np.median(np.abs(found))) for state, found in flat.items()}
-    ratio = variance["running"] / variance["suspended"]
-    f = sps.f(free["running"], free["suspended"])
+    ratio = variance["running"] / variance["absent"]
+    f = sps.f(free["running"], free["absent"])
     return Row(
         metric=metric,
         pairs=pairs,
         sd={state: math.sqrt(found) for state, found in variance.items()},
         robust_sd=robust,
         ratio=ratio,
-        robust_ratio=(robust["running"] / robust["suspended"]) ** 2 if robust["suspended"] else math.inf,
+        robust_ratio=(robust["running"] / robust["absent"]) ** 2 if robust["absent"] else math.inf,
         f_p=float(2 * min(f.cdf(ratio), f.sf(ratio))),
-        levene_p=float(sps.levene(flat["running"], flat["suspended"], center="median").pvalue),
-        permutation_p=_permuted(away["running"], away["suspended"]),
+        levene_p=float(sps.levene(flat["running"], flat["absent"], center="median").pvalue),
+        permutation_p=_permuted(away["running"], away["absent"]),
     )
 
 
@@ -149,9 +138,9 @@ def _away(session: Sequence[float]) -> Floats:
     return np.asarray(np.array(session) - np.median(session))
 
 
-def _permuted(running: Sequence[Floats], suspended: Sequence[Floats]) -> float:
+def _permuted(running: Sequence[Floats], absent: Sequence[Floats]) -> float:
     """p of the ratio of mean absolute deviations, by exchanging whole sessions between the states."""
-    means = np.array([float(np.mean(np.abs(one))) for one in (*running, *suspended)])
+    means = np.array([float(np.mean(np.abs(one))) for one in (*running, *absent)])
     rng = np.random.default_rng(1)
     order = np.argsort(rng.random((PERMUTATIONS, means.size)), axis=1)
     with np.errstate(divide="ignore"):
@@ -168,33 +157,15 @@ def summary(sessions: Mapping[Path, State]) -> Found:
     for path, state in sessions.items():
         for metric, found in ratios(contents[path]).items():
             if len(found) > 1:
-                by_metric.setdefault(metric, {"running": [], "suspended": []})[state].append(found)
+                by_metric.setdefault(metric, {"running": [], "absent": []})[state].append(found)
     states = list(sessions.values())
     return Found(
         sessions={state: states.count(state) for state in dict.fromkeys(states)},
         rows=tuple(
-            compare(metric, found["running"], found["suspended"])
+            compare(metric, found["running"], found["absent"])
             for metric, found in by_metric.items()
-            if found["running"] and found["suspended"] and np.ptp(np.concatenate(found["suspended"])) > 0
+            if found["running"] and found["absent"] and np.ptp(np.concatenate(found["absent"])) > 0
         ),
-        clock={
-            state: _clock(contents[path] for path in sessions if sessions[path] == state)
-            for state in set(states)
-        },
-    )
-
-
-def _clock(contents: Iterable[Contents]) -> Clock:
-    rates = [
-        one.value
-        for each in contents
-        for one in each.samples
-        if one.scenario == CLOCK and one.arm == GUEST and one.valid and one.value is not None
-    ]
-    if not rates:
-        return Clock(readings=0, mean=None, farthest=None)
-    return Clock(
-        readings=len(rates), mean=float(np.mean(rates)), farthest=max(rates, key=lambda one: abs(one - 1))
     )
 
 
@@ -210,17 +181,18 @@ def session(
     if path.exists() and journal.read(path).ended:
         return
     shutil.rmtree(path.parent.parent, ignore_errors=True)
-    backends = dict.fromkeys(("host", "host-b"), stage.backends["host"])
-    guest = next(arm.name for arm in stage.arms if arm.backend == "vm")
+    guest = next(arm.name for arm in stage.arms if arm.backend == GUEST)
     site = measure.Site(
         run_id=path.parent.parent.name,
-        backends=backends | {GUEST: stage.backends[guest]},
+        backends=dict.fromkeys(("host", "host-b"), stage.backends["host"]),
         scenarios=scenarios,
         profile=profile,
         scratch=stage.scratch,
-        alone=lambda _: state == "suspended",
     )
-    with Journal(path) as book:
+    with contextlib.ExitStack() as stack:
+        if state == "running":
+            stack.callback(stage.backends[guest].start(InstanceSpec(cpus=plan.cpus)).stop)
+        book = stack.enter_context(Journal(path))
         book.append(RunLine(run=fake_run(plan)))
         outcome = measure.run(plan, site, book)
         if outcome.status == "interrupted":
@@ -231,11 +203,10 @@ def session(
 def measured(options: argparse.Namespace, deps: dependencies.Dependencies) -> dict[Path, State]:
     """All sessions that are not there yet; the journals of all."""
     offered = named(options.families, deps.scenarios)
-    offered = [one for one in offered if one.kind == "slice" and (one.name == CLOCK or _is_primary(one))]
-    offered = [one for one in offered if one.family != "check" or one.name == CLOCK]
+    offered = [one for one in offered if one.kind == "slice" and one.family != "check" and _is_primary(one)]
     cpus = usable_cpus(options.cpus, os.sched_getaffinity(0))
     found: dict[Path, State] = {}
-    with setup.stage(deps, ["host", "vm"], dependencies.cache_dir(), print) as stage:
+    with setup.stage(deps, ["host", GUEST], dependencies.cache_dir(), print) as stage:
         for number, state in enumerate(coins(options.sessions, options.seed)):
             path = options.out / f"{number:03}-{state}" / journal.NAME
             plan, profile = design(offered, options.blocks, options.seed + number, cpus)
@@ -266,13 +237,9 @@ def main(arguments: Sequence[str] | None = None, deps: dependencies.Dependencies
     (options.out / "guest_beside.json").write_bytes(text + b"\n")
     for row in found.rows:
         print(
-            f"{row.metric:<32} sd {100 * row.sd['running']:.2f} → {100 * row.sd['suspended']:.2f} %, "
+            f"{row.metric:<32} sd {100 * row.sd['running']:.2f} → {100 * row.sd['absent']:.2f} %, "
             f"variance ×{row.ratio:.2f} (F p {row.f_p:.3f}, Levene p {row.levene_p:.3f}, "
             f"permutation p {row.permutation_p:.3f}), robust ×{row.robust_ratio:.2f}"
-        )
-    for state, clock in found.clock.items():
-        print(
-            f"clock, guest {state}: {clock.readings} readings, mean {clock.mean}, farthest {clock.farthest}"
         )
     return 0
 

@@ -39,12 +39,11 @@ _NAME = 22
 """Columns that a sentence's name keeps where many systems stand beside each other."""
 
 _QUESTIONS = ((START, "Starts in 1 s?"), (SPEED, "99 % of the host?"))
-_WORDS: dict[Word, str] = {
+_WORDS = {
     "supported": "YES",
     "refuted": "NO",
     "inconclusive": "OPEN",
     "not measured": "NOT MEASURED",
-    "not asked": "NOT ASKED",
 }
 _PEERS = ("docker", "crun")
 """Backends that `nox -s setup -- --peers` installs."""
@@ -132,13 +131,14 @@ def _questions(found: Found, said: Headline, answered: tuple[Sentence, ...], wid
     for claim, question in _QUESTIONS:
         sentence = next((one for one in answered if one.claim.id == claim), None)
         answer = sentence.of(said.subject) if sentence else None
-        state: Word = answer.state if answer else "not asked"
-        word = _WORDS[state]
-        told = f"{question:<18}{word:<5}"
-        text = _worst(sentence, answer) if sentence and answer else ""
+        if sentence is None or answer is None or answer.state == "not asked":
+            continue
+        word = _WORDS[answer.state]
+        told = f"{question:<18}{word:<4} "
+        text = _worst(sentence, answer)
         lines = wrapped(text, width, told, " " * min(len(told), width // 3))
         start = told.index(word)
-        lines[0].stylize(f"bold {STYLE[state]}", start, start + len(word))
+        lines[0].stylize(f"bold {STYLE[answer.state]}", start, start + len(word))
         yield from lines
 
 
