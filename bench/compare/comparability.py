@@ -45,12 +45,16 @@ class UnlikeRunsError(CompareError):
 
 
 class RunFact(msgspec.Struct, frozen=True):
-    """A fact of a run as text, or a table of facts; only the rows that differ are shown."""
+    """A fact of a run as text, or a table of facts; only the rows that differ are shown.
+
+    shared: rows that only one run has do not count.
+    """
 
     name: str
     weight: Weight
     why: str
     read: Callable[[Run], str | Mapping[str, str]]
+    shared: bool = False
 
 
 ITEMS = (
@@ -70,6 +74,13 @@ ITEMS = (
     RunFact("filesystem", "refused", "layers and volumes are elsewhere", lambda r: r.host.filesystem),
     RunFact("image", "refused", "other programs were measured", lambda r: _digest(r)),
     RunFact("image-tools", "refused", "the tools that measure", lambda r: _versions(r, inside=True)),
+    RunFact(
+        "metrics",
+        "refused",
+        "other work under the same name",
+        lambda r: {metric.name: metric.definition for metric in r.plan.metrics},
+        shared=True,
+    ),
     RunFact("hostname", "noted", "a name", lambda r: r.host.hostname),
     RunFact("distribution", "noted", "programs come from the image", lambda r: r.host.distribution),
     RunFact("python", "noted", "it only drives the measurement", lambda r: r.host.python),
@@ -88,6 +99,9 @@ def differences(old: Run, new: Run, allowed: Iterable[str] = ()) -> list[Differe
     found = []
     for item in ITEMS:
         before, after = item.read(old), item.read(new)
+        if item.shared and not isinstance(before, str) and not isinstance(after, str):
+            before = {name: text for name, text in before.items() if name in after}
+            after = {name: text for name, text in after.items() if name in before}
         if before == after or (item.name == "memory" and _close(old, new)):
             continue
         weight: Weight = "allowed" if item.weight == "refused" and item.name in spared else item.weight

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import claims
 from bench import plan as plans
 from bench.backends.base import InstanceSpec
+from bench.judging.positive import MIN_PAIRS
 from bench.model import ArmPlan, Looks, Plan
 from bench.profiles import CORE_SHARE, MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
 from bench.testing import FakeScenario, fake_arms, fake_scenarios
@@ -268,6 +270,14 @@ def test_smoke_visits_all_families_and_is_one_session():
 def test_profiles_with_verdicts_have_enough_sessions(name):
     assert PROFILES[name].slow_sessions >= MIN_SESSIONS
     assert PROFILES[name].sessions >= {"quick": 5, "full": 12}[name]
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_the_first_look_can_decide_what_has_one_pair_a_session(name):
+    """It comes after as many sessions as a verdict needs; a claim that asks for a pair more has to wait."""
+    rules = claims.load()
+    assert rules.min_sessions == MIN_SESSIONS <= PROFILES[name].first_look
+    assert {one.min_pairs for one in rules.claim} | {MIN_PAIRS} == {MIN_SESSIONS}
 
 
 def test_an_unknown_profile_is_answered_with_the_known_ones():

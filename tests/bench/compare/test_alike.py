@@ -24,6 +24,13 @@ def image(digest):
     return ImageInfo(reference="bench:1", digest=digest, layers=(), source="made")
 
 
+def other_work(plan):
+    first, *others = plan.metrics
+    return msgspec.structs.replace(
+        plan, metrics=(msgspec.structs.replace(first, definition="Something else."), *others)
+    )
+
+
 REFUSED = {
     "cpu": host(cpu_model="Other CPU"),
     "cpus": host(cpus=4),
@@ -40,6 +47,7 @@ REFUSED = {
     "filesystem": host(filesystem="btrfs (/dev/fake)"),
     "image": msgspec.structs.replace(RUN, image=image("sha256:01")),
     "image-tools": msgspec.structs.replace(RUN, versions={"image/fio": "3.40"}),
+    "metrics": msgspec.structs.replace(RUN, plan=other_work(RUN.plan)),
 }
 NOTED = {
     "hostname": host(hostname="other"),
@@ -54,6 +62,11 @@ NOTED = {
 
 def test_equal_runs_differ_in_nothing():
     assert differences(RUN, RUN) == []
+
+
+def test_metrics_that_one_run_alone_has_are_no_other_work():
+    fewer = msgspec.structs.replace(RUN, plan=msgspec.structs.replace(RUN.plan, metrics=RUN.plan.metrics[1:]))
+    assert differences(RUN, fewer) == differences(fewer, RUN) == []
 
 
 def test_every_item_is_tried_here():
