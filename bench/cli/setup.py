@@ -182,7 +182,10 @@ def exclusions(
             elif (reason := _unsupported(stage.backends[arm.name], spec)) is not None:
                 reasons[arm.name, scenario.name] = reason
             elif scenario.family in profile.left_out.get(arm.backend, ()):
-                reason = f"no time: left out of the {profile.name} profile for {arm.name}; run --profile full"
+                reason = (
+                    f"no time: left out of the {profile.name} profile for {arm.name}; "
+                    f"run --backends {arm.backend} or --profile full"
+                )
                 reasons[arm.name, scenario.name] = reason
     for arm_name, scenario_name in too_slow(profile, stage.arms, scenarios, frozenset(reasons) | foreign):
         reason = f"left out of the {profile.name} profile, because {arm_name} is slow; run --profile full"

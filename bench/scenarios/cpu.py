@@ -116,8 +116,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         name="cpu.float",
         metrics=(FLOAT,),
         units=FLOATS,
-        # Not `matrixprod`: its matrices fill the second-level cache and its instructions a whole core, so that
-        # where a neighbour shares the core its slices differ by 9 % and these by 1 % (docs/metrics.md).
+        # Not `matrixprod`, which fills the second-level cache and the core's units: where a neighbour shares
+        # the core, its slices differ by 9 % and these by 1 % (docs/metrics.md).
         command=lambda rounds: (
             *(*PIN, "stress-ng", "--cpu", "1", "--cpu-method", "float", "--cpu-ops", str(rounds)),
             # Otherwise it fills a buffer as large as the last-level cache first, in up to 0.3 s.

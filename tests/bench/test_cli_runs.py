@@ -23,6 +23,7 @@ from bench.host.check import Check
 from bench.host.forecast import Forecast, MetricForecast
 from bench.journal import DropLine
 from bench.model import Prices
+from bench.profiles import PROFILES
 from bench.testing import fake_backends, fake_image, fake_scenarios
 
 
@@ -152,6 +153,24 @@ def test_a_run_until_all_was_decided_is_planned_again_as_one(run):
     )
     found = execute.like(current(), plan)
     assert (found.budget, found.at_most) == (90.0, 1800.0)
+
+
+def test_a_plan_made_again_leaves_out_what_it_left_out(run):
+    plan = msgspec.structs.replace(store.load(run).run.plan, left_out={"nnd": ("disk",)})
+    assert execute.like(current(), plan).left_out == {"nnd": ("disk",)}
+
+
+def test_only_backends_that_nobody_named_are_short_of_time():
+    """What somebody asks for is measured; a plan that is made again leaves out what it left out."""
+    short = {"runtime": ("cpu",)}
+
+    def left_out(options):
+        return execute.choose(current(), options).profile.left_out
+
+    assert left_out(execute.Options()) == PROFILES["quick"].left_out
+    assert left_out(execute.Options(backends="runtime")) == {}
+    assert left_out(execute.Options(backends="runtime", left_out=short)) == short
+    assert left_out(execute.Options(backends="runtime", left_out={})) == {}
 
 
 def test_a_dry_run_measures_nothing_and_says_what_it_would(tmp_path):

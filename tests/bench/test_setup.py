@@ -65,7 +65,9 @@ def test_a_quick_run_says_what_it_has_no_time_for():
     excluded, missing = exclusions(here, [SLICE, START], (0,), QUICK)
     assert excluded == {("nnd", "cpu.integer")}
     assert [(one.arm, one.metric) for one in missing] == [("nnd", "cpu.integer")]
-    assert missing[0].reason == "no time: left out of the quick profile for nnd; run --profile full"
+    assert missing[0].reason == (
+        "no time: left out of the quick profile for nnd; run --backends nnd or --profile full"
+    )
 
 
 def test_a_quick_run_starts_what_ships_and_measures_its_network_and_checks():
