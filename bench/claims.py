@@ -55,7 +55,6 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     unit: str = ""
     quantiles: tuple[float, ...] = ()
     alpha: float = 0.05
-    min_pairs: int = 4
     rule: Rule = "each"
     exempt: dict[ArmKind, tuple[str, ...]] = {}
     why: str = ""

@@ -119,8 +119,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         """How soon it is settled, by the blocks of sessions to come; None where they make no difference."""
         if claim.kind != "ratio" and not comparison.tail:
             return None
-        short = shortfall(comparison, claim.min_pairs, self.gate)
-        least = self._enough(claim, comparison) if short else 0.0
+        short = shortfall(comparison, self.gate)
+        least = self._enough if short else 0.0
         visits = self.evidence.visits_of(comparison.metric, comparison.arm)
         each = comparison.series.n_pairs / visits if visits else 1.0
 
@@ -137,8 +137,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
         if comparison.blocked or self.spending.stopped(comparison) is not None:
             return self.done
-        if shortfall(comparison, claim.min_pairs, self.gate):
-            return self._of_the_run(comparison, self._enough(claim, comparison))
+        if shortfall(comparison, self.gate):
+            return self._of_the_run(comparison, self._enough)
         level = self.spending.level(claim.alpha, comparison)
         if not level:
             return self._of_the_run(comparison, self.looks.first)
@@ -147,11 +147,10 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
             return max(self.done, float(self.looks.first))
         return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, self.looks))
 
-    def _enough(self, claim: Claim, comparison: Comparison) -> float:
-        """Sessions with this comparison that a verdict asks for at the least, at the pace so far."""
-        series = comparison.series
-        a_session = series.n_pairs / series.n_sessions if series.n_sessions else 1.0
-        return max(self.looks.first, self.gate.min_sessions, math.ceil(claim.min_pairs / a_session))
+    @property
+    def _enough(self) -> float:
+        """Sessions that a verdict asks for at the least."""
+        return max(self.looks.first, self.gate.min_sessions)
 
     def _of_the_run(self, comparison: Comparison, sessions: float) -> float:
         """Sessions with this comparison → sessions of the run, if from now on each has it."""

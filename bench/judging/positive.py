@@ -20,9 +20,6 @@ from bench.judging.spending import Spending
 from bench.model import JOINT, POSITIVE, Plan, State, Verdict
 from bench.stats.cluster import Interval
 
-MIN_PAIRS = 4
-"""As many as a claim's ratio asks for."""
-
 
 def positive_of(claims: Claims, plan: Plan | None) -> Positive | None:
     """The positive control of a run: the plan's arm, without a plan the claims file's; None without any."""
@@ -48,7 +45,7 @@ def positive_rows(
         for key in evidence.pooled(positive.baseline)
         if key[1] == positive.arm and key[0] not in skip
     ]
-    ready = [one for one in found if not shortfall(one, MIN_PAIRS, gate)]
+    ready = [one for one in found if not shortfall(one, gate)]
     share = positive.alpha / max(1, len(ready))
     judged = [_judged(positive, one, evidence, gate, spending, share) for one in found]
     if not (judged or planned):
@@ -66,7 +63,7 @@ def _judged(
 ) -> Judged:
     interval = comparison.bounds(spending.level(ROW_ALPHA, comparison))
     careful = comparison.bounds(spending.level(share, comparison))
-    short = shortfall(comparison, MIN_PAIRS, gate)
+    short = shortfall(comparison, gate)
     expected = 1.0 / (1.0 + positive.extra)
     state: State = "inconclusive"
     if short:

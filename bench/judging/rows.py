@@ -58,7 +58,7 @@ def margin_of(claim: Claim) -> float:
     return math.nan if claim.margin is None else claim.margin
 
 
-def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
+def shortfall(comparison: Comparison, gate: Gate) -> str:
     """Why no verdict may be given on these numbers, or an empty string."""
     series = comparison.series
     if gate.smoke:
@@ -70,8 +70,6 @@ def shortfall(comparison: Comparison, min_pairs: int, gate: Gate) -> str:
         return f"no usable {unit}s"
     if series.n_sessions < gate.min_sessions:
         return f"{count(series.n_sessions, 'session')}, a verdict needs at least {gate.min_sessions}"
-    if series.n_pairs < min_pairs:
-        return f"{count(series.n_pairs, unit)}, a verdict needs at least {min_pairs}"
     return ""
 
 
@@ -116,7 +114,7 @@ def judge_one(
 ) -> Judged:
     """The row of one metric on one arm, its bounds at the level that its last look may spend."""
     interval = comparison.bounds(spending.level(claim.alpha, comparison))
-    short = shortfall(comparison, claim.min_pairs, gate)
+    short = shortfall(comparison, gate)
     state, doubt = state_of(claim, comparison, spending, family, interval)
     if short:
         state, doubt = "inconclusive", ""

@@ -43,20 +43,20 @@ def _row(claim: Claim, visits: Visits, metric: str, arm: str, baseline: str, gat
     own, base = cells[cells["arm"] == arm], cells[cells["arm"] == baseline]
     both = own.merge(base, on=["cluster", "block"], suffixes=("", "_base"))
     differ = int((both["value"] != both["value_base"]).sum())
-    state, reason = _state(len(both), differ, claim, baseline, gate)
+    state, reason = _state(len(both), differ, baseline, gate)
     row = missing.empty(claim.id, metric, arm, baseline, reason, state)
     texts = (*row.notes, *_losses(visits.lost, (metric, arm)))
     sessions = int(both["cluster"].nunique())
     return msgspec.structs.replace(row, notes=texts, n_pairs=len(both), n_sessions=sessions)
 
 
-def _state(pairs: int, differ: int, claim: Claim, baseline: str, gate: Gate) -> tuple[State, str]:
+def _state(pairs: int, differ: int, baseline: str, gate: Gate) -> tuple[State, str]:
     if gate.smoke:
         return "inconclusive", "the smoke profile never gives a verdict"
     if differ:
         return "refuted", f"{differ} of {count(pairs, 'pair')} differ from {baseline}"
-    if pairs < claim.min_pairs:
-        return "inconclusive", f"{count(pairs, 'pair')}, a verdict needs at least {claim.min_pairs}"
+    if pairs < gate.min_sessions:
+        return "inconclusive", f"{count(pairs, 'pair')}, a verdict needs at least {gate.min_sessions}"
     return "supported", f"the same as {baseline} in {count(pairs, 'pair')}"
 
 

@@ -74,12 +74,11 @@ def asked(scenario, extra):
     return worker.asked.partition(")")[0]
 
 
-LOADING_TOOLS = [each for each in SCENARIOS if isinstance(each, ToolSlice)]
+LOADING_TOOLS = [each for each in SCENARIOS if isinstance(each, ToolSlice) and each.scales_work]
 
 
 @pytest.mark.parametrize("scenario", LOADING_TOOLS, ids=lambda scenario: scenario.name)
 def test_the_control_is_asked_for_two_per_cent_more(scenario):
-    assert scenario.scales_work
     assert Work(scenario.units, EXTRA).factor == 1.02
     plain, loaded = asked(scenario, 0.0), asked(scenario, EXTRA)
     assert plain != loaded
@@ -92,6 +91,8 @@ def digits(text):
     return "".join(char if char.isdigit() else " " for char in text).split()
 
 
-def test_each_family_with_fixed_work_loads_a_primary_metric():
+def test_each_family_whose_noise_may_show_it_loads_a_primary_metric():
+    """2 % was never found in the noise of disks."""
     loading = {s.family for s in SCENARIOS if s.scales_work and any(m.role == "primary" for m in s.metrics)}
-    assert loading == {"cpu", "memory", "network", "disk"}
+    assert loading == {"cpu", "memory", "network"}
+    assert not [s for s in SCENARIOS if s.family == "disk" and s.scales_work]
