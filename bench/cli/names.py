@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
+import typer
+
 from bench.cli.errors import USAGE, CliError
 from bench.host.check import cpu_list, cpu_set
 from bench.scenarios.base import Scenario
@@ -33,6 +35,18 @@ class Subject(StrEnum):
     scenarios = "scenarios"
     metrics = "metrics"
     runs = "runs"
+
+
+def typed(context: typer.Context) -> list[str]:
+    """The options of a command line, as its help names them; what a default filled in is not there.
+
+    By the source's name: typer brings its own click in some versions.
+    """
+    return [
+        one.opts[0]
+        for one in context.command.params
+        if getattr(context.get_parameter_source(one.name or ""), "name", "") == "COMMANDLINE"
+    ]
 
 
 def split(kind: str, text: str | None) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from bench import store
+from bench.answers.words import listed
 from bench.cli import ahead, execute
 from bench.cli.concluding import control_failed, judged, reported
 from bench.cli.console import command, complain, err, print_json, quoted
@@ -19,17 +21,15 @@ from bench.cli.screen import plan
 from bench.cli.screen.summary import one_screen
 from bench.cli.tuning import tuned_for_a_run
 
+_BESIDE = {"--resume": ("--tune", "--json"), "--like": ("--out", "--tune", "--dry-run", "--json")}
+"""What may be typed beside an option that brings a whole plan."""
+
 
 def run(options: execute.Options, resumed: Path | None, tune: bool, as_json: bool) -> int:
     """Carry out or finish a run; return the exit status. resumed: the directory of the one to finish."""
     watch = progress(err(), quiet=as_json)
     with interruptible(), tuned_for_a_run(tune, options.cpus, watch.say):
         if resumed is not None:
-            if options != execute.Options(profile=options.profile):
-                raise CliError(
-                    "--resume continues the plan of that run: give it without options that change the plan",
-                    USAGE,
-                )
             ended = execute.resume(current(), resumed, watch)
         else:
             ended = execute.start(current(), options, watch)
@@ -51,10 +51,16 @@ def run(options: execute.Options, resumed: Path | None, tune: bool, as_json: boo
     return INVALID if control_failed(verdicts) else COMPLETE
 
 
+def refuse_beside(typed: Collection[str]) -> None:
+    """Raise CliError (status 2) where an option was typed beside --resume or --like that it would ignore."""
+    for option, allowed in _BESIDE.items():
+        ignored = [one for one in typed if one not in (option, *allowed)]
+        if option in typed and ignored:
+            raise CliError(f"{option} takes the plan from that run: leave out {listed(ignored)}", USAGE)
+
+
 def like(directory: Path, typed: execute.Options) -> execute.Options:
-    """The options that make a run's plan again. Raises CliError where options that change it were typed."""
-    if typed != execute.Options(out=typed.out):
-        raise CliError("--like takes the plan from that run: give it without options that change it", USAGE)
+    """The options that make a run's plan again."""
     plan = store.load(directory).run.plan
     return msgspec.structs.replace(execute.like(current(), plan), out=typed.out)
 

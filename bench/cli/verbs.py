@@ -27,6 +27,7 @@ NewestRun = Annotated[
 
 @guarded
 def run(
+    context: typer.Context,
     backends: Annotated[
         str | None,
         typer.Option(metavar="NAMES", help="Backends, separated by commas; see `ninetynine list backends`."),
@@ -116,6 +117,7 @@ def run(
     """
     from bench.cli import execute, running
 
+    running.refuse_beside(names.typed(context))
     if at_most is not None and not until_decided:
         raise CliError("--at-most limits --until-decided: give both, or --budget", USAGE)
     options = execute.Options(
