@@ -48,6 +48,9 @@ ALL = "*"
 JOINT = "joint"
 """As the metric of a control's verdict: all its metrics together."""
 
+CHECKS = "check"
+"""The family that no user asks for: it comes with every slice."""
+
 AA, POSITIVE, CLOCK = "control.aa", "control.positive", "check.clock"
 INSTRUMENT = frozenset({AA, POSITIVE, CLOCK})
 """Claims of verdicts that are about the instrument, not about a system: the controls and the clock checks."""
@@ -329,6 +332,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def systems(self) -> tuple[str, ...]:
         """The systems under test."""
         return tuple(arm.name for arm in self.arms if arm.is_system)
+
+    @cached_property
+    def families(self) -> tuple[str, ...]:
+        """The families that were asked for and could be planned: the first parts of its metrics' names."""
+        found = dict.fromkeys(metric.name.partition(".")[0] for metric in self.metrics)
+        return tuple(name for name in found if name != CHECKS)
 
     @cached_property
     def copies(self) -> tuple[tuple[str, str], ...]:

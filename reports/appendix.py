@@ -35,19 +35,21 @@ def facts(host: Fingerprint) -> Facts:
 
 
 def repeat(run: Run) -> str:
-    """The command line that gives the same plan again: its seed and backends, a directory of its own."""
-    _, *words = run.command or ("",)
-    kept = []
-    for word in (remaining := iter(words)):
-        if word in ("--out", "--resume"):
-            next(remaining, None)
-        elif not word.startswith(("--out=", "--resume=")):
-            kept.append(word)
-    backends = dict.fromkeys(arm.backend for arm in run.plan.arms if not arm.is_control)
-    for option, value in (("--seed", str(run.plan.seed)), ("--backends", ",".join(backends))):
-        if not any(word == option or word.startswith(f"{option}=") for word in kept):
-            kept += [option, value]
-    return shlex.join(["ninetynine", *kept])
+    """The command that measures the same elsewhere, from the plan: it may be a run that `compare` made."""
+    plan = run.plan
+    backends = dict.fromkeys(arm.backend for arm in plan.arms if not arm.is_control)
+    whole = plan.left_out.keys().isdisjoint(backends)  # those that are named are measured in all families
+    options = {
+        "--profile": plan.profile,
+        "--backends": ",".join(backends) if whole else "",
+        "--families": ",".join(plan.families),
+        "--cpus": ",".join(map(str, plan.cpus)),
+        "--budget": f"{plan.first_budget_s or plan.budget_s:g}",
+        "--seed": str(plan.seed),
+    }
+    words = [word for option in options.items() if option[1] for word in option]
+    until = ["--until-decided", "--at-most", f"{plan.budget_s:g}s"] if plan.until_decided else []
+    return shlex.join(["ninetynine", "run", *words, *until])
 
 
 def systems(run: Run) -> tuple[tuple[str, str, str, str], ...]:

@@ -1,29 +1,34 @@
 from __future__ import annotations
 
 import msgspec
-import pytest
 
 from bench import model
 from reports import appendix
 from tests.reports import synthetic
 
-SYSTEMS = "--backends host,runtime,again,vm,crun"
+
+def repeated(**changes: object) -> str:
+    plan = msgspec.structs.replace(synthetic.run().plan, **({"seed": 5, "budget_s": 340.0} | changes))
+    return appendix.repeat(synthetic.run(plan=plan, command=("ninetynine", "compare", "old", "--live")))
 
 
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        (("ninetynine", "run", "--seed", "5"), f"ninetynine run --seed 5 {SYSTEMS}"),
-        (("/x/__main__.py", "run", "--backends=host"), "ninetynine run --backends=host --seed 20261124"),
-        (("ninetynine", "run", "--out", "/tmp/a", "--seed=7"), f"ninetynine run --seed=7 {SYSTEMS}"),
-        (("ninetynine", "run", "--resume=x", "a b"), f"ninetynine run 'a b' --seed 20261124 {SYSTEMS}"),
-        ((), f"ninetynine --seed 20261124 {SYSTEMS}"),
-    ],
-)  # fmt: skip
-def test_a_run_is_repeated_with_its_seed_and_into_a_new_directory(
-    command: tuple[str, ...], said: str
-) -> None:
-    assert appendix.repeat(synthetic.run(command=command)) == said
+def test_a_run_is_repeated_by_its_plan_whatever_verb_measured_it() -> None:
+    assert repeated() == (
+        "ninetynine run --profile quick --backends host,runtime,again,vm,crun --families startup,cpu,memory,"
+        "network,disk --cpus 0,1 --budget 340 --seed 5"
+    )
+
+
+def test_backends_that_the_profile_measures_in_part_are_not_named_since_that_would_measure_them_whole() -> (
+    None
+):
+    assert "--backends" not in repeated(left_out={"crun": ("cpu",)})
+    assert "--backends host,runtime,again,vm,crun" in repeated(left_out={"docker": ("cpu",)})
+
+
+def test_a_run_until_all_is_decided_is_repeated_with_both_of_its_budgets() -> None:
+    said = repeated(until_decided=True, first_budget_s=90.0, budget_s=1800.0)
+    assert said.endswith("--budget 90 --seed 5 --until-decided --at-most 1800s")
 
 
 def test_what_could_not_be_read_is_said() -> None:

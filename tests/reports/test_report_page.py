@@ -134,7 +134,7 @@ def test_ids_are_unique(page: Path) -> None:
 def test_the_page_has_the_command_and_the_reasons(page: Path) -> None:
     text = page.read_text()
 
-    assert "ninetynine run --profile quick --seed 20261124" in text
+    assert "ninetynine run --profile quick --backends host,runtime" in text
     assert "docker: no such program on PATH" in text
     assert "makes no progress" in text
 

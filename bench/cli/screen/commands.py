@@ -5,16 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.cli.console import command
-from bench.model import Plan
-
-CHECKS = "check"
-"""The family that no user asks for: it comes with every slice."""
-
-
-def families_of(plan: Plan) -> list[str]:
-    """The families that a run was asked for: the first parts of its metrics' names."""
-    found = dict.fromkeys(metric.name.partition(".")[0] for metric in plan.metrics)
-    return [name for name in found if name != CHECKS]
 
 
 def repeat(directory: Path) -> str:

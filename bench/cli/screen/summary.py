@@ -25,7 +25,7 @@ from bench.claims import Claims
 from bench.cli.names import UNTIL_MIN
 from bench.cli.screen import commands
 from bench.cli.screen.layout import SIGN, STYLE, chunks, line, listed, pasteable, wrapped
-from bench.model import ALL, Run, RunStatus, Verdict
+from bench.model import ALL, CHECKS, Run, RunStatus, Verdict
 from bench.profiles import PROFILES
 
 LINES = 40
@@ -392,8 +392,8 @@ def not_asked(found: Found) -> list[str]:
     """What the command left out, by the option that would have it."""
     plan = found.run.plan
     gone = {gap.metric.partition(".")[0] for gap in found.run.not_measured if gap.metric}
-    asked = {*commands.families_of(plan), *gone}
-    families = [name for name in found.families if name not in asked and name != commands.CHECKS]
+    asked = {*plan.families, *gone}
+    families = [name for name in found.families if name not in asked and name != CHECKS]
     planned = {arm.backend for arm in plan.arms} | {gap.arm for gap in found.run.not_measured}
     usual = PROFILES[plan.profile].backends if plan.profile in PROFILES else ()
     backends = [name for name in usual if name not in planned]

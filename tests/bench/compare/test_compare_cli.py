@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 
 import msgspec
@@ -14,6 +15,7 @@ from bench import store
 from bench.cli import app, comparing
 from bench.cli.dependencies import Dependencies, use
 from bench.testing import FakeBackend, FakeScenario, fake_host, fake_image
+from reports import appendix
 from tests.bench.compare.made import METRICS, drawn, record, write
 
 LOST = {("cpu.float", "runtime"): 0.93}
@@ -267,6 +269,15 @@ def test_live_measures_as_old_was_and_says_what_is_not_worse(machine, tmp_path):
     )
     assert [arm.name for arm in old.plan.arms] == [arm.name for arm in new.plan.arms]
     assert not (tmp_path / "new-again").exists()
+
+
+@pytest.mark.slow
+def test_the_command_on_the_page_of_a_live_run_can_be_pasted(machine, tmp_path):
+    live()
+    _, *words = shlex.split(appendix.repeat(store.load(tmp_path / "new").run))
+    planned = CliRunner().invoke(app, [*words, "--dry-run", "--json"])
+    assert planned.exit_code == 0, planned.output
+    assert json.loads(planned.stdout)["families"] == ["cpu", "memory"]
 
 
 @pytest.mark.slow
