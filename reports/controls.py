@@ -52,9 +52,12 @@ def controls(evidence: Evidence) -> Controls:
 def copies(evidence: Evidence) -> tuple[Control, str]:
     """The A/A control, its sentence, and what its silence is worth."""
     control = instrument.negative(evidence.run, evidence.verdicts)
-    least = resolution(control) if control.state == "supported" else None
-    more = "" if least is None else f" In half of them it could have found one of {share(least)}."
-    return control, f"{control.sentence}{more}"
+    seen = resolution(control, evidence.claims) if control.state == "supported" else None
+    if seen is None:
+        return control, control.sentence
+    of = f"half of the {len(seen.sizes)} metrics that decide" if seen.decide else "half of its metrics"
+    best = f", in the best one of {share(seen.sizes[0])}" if len(seen.sizes) > 1 else ""
+    return control, f"{control.sentence} In {of} it could have found one of {share(seen.half)}{best}."
 
 
 def _view(control: Control, sentence: str, groups: tuple[str, ...], table: TextTable | None) -> ControlView:

@@ -219,9 +219,15 @@ def reach(row: Verdict) -> str:
     """How far away a row is that the run gave up, for people; "" for every other row."""
     if not row.out_of_reach:
         return ""
-    if row.minutes is None or row.minutes > _DAY:
+    minutes = minutes_to(row)
+    if minutes is None:
         return "out of reach here"
-    return f"out of reach here: about {max(1, round(row.minutes)):,}{NBSP}min of measuring it alone"
+    return f"out of reach here: about {max(1, round(minutes)):,}{NBSP}min of measuring it alone"
+
+
+def minutes_to(row: Verdict) -> float | None:
+    """Minutes of measuring it alone that would settle a row that the run gave up; None: not in sight."""
+    return None if row.minutes is None or row.minutes > _DAY else row.minutes
 
 
 def goodness(claim: Claim | None, estimate: float | None) -> float:

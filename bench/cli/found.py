@@ -12,8 +12,8 @@ from bench.cli.console import out
 from bench.cli.dependencies import current
 from bench.cli.documents import RunDocument
 from bench.cli.errors import USAGE, CliError
+from bench.cli.screen.found import Found
 from bench.cli.screen.layout import show
-from bench.cli.screen.summary import Found
 from bench.model import Verdict
 from bench.store import Loaded
 

@@ -14,8 +14,9 @@ from rich.text import Text
 from bench import claims, model
 from bench.cli import console, names
 from bench.cli.screen import details
+from bench.cli.screen.found import Found
 from bench.cli.screen.layout import pasteable, show, wrapped
-from bench.cli.screen.summary import LINES, Found, one_screen
+from bench.cli.screen.summary import LINES, one_screen
 from tests.reports import synthetic
 from tests.reports.made_verdicts import beside, sped, started, verdict
 
@@ -147,39 +148,154 @@ def test_what_was_not_asked_for_is_no_lack_of_the_answer() -> None:
     assert "Not asked: startup, network, disk, engine, image (--families); nnd, docker (--backends)" in said
 
 
+def test_names_of_sentences_are_whole_beside_many_systems(whole: Found) -> None:
+    arms = tuple(one for one in beside("nnd", "docker").arms if one.name != "again")
+    more = msgspec.structs.replace(whole.run, plan=msgspec.structs.replace(whole.run.plan, arms=arms))
+    for width in (80, 60, 40):
+        said = text(one_screen(msgspec.structs.replace(whole, run=more), width))
+        assert "…" not in said
+        assert "disk of another instance " in said
+
+
+def test_a_further_block_of_the_table_has_only_the_sentences_that_speak_of_its_systems(whole: Found) -> None:
+    lines = [line.plain.rstrip() for line in one_screen(whole, 40)]
+    heads = [place for place, line in enumerate(lines) if line.startswith(" " * 20)]
+    assert len(heads) > 1
+    assert all(
+        line[25:].strip() for line in lines[heads[0] : lines.index("", heads[-1])] if line[0] not in "+*n"
+    )
+    assert len([line for line in lines if line.startswith("image kept by a run")]) == 1
+
+
 def test_what_is_missing_comes_with_the_way_to_have_it(whole: Found) -> None:
     said = text(one_screen(whole, 200))
     assert "docker (nox -s setup -- --peers)" in said
-    assert "VM (TCG): 1 metric (--profile full)" in said
+    assert "1 metric of VM (TCG) (more: --profile full)" in said
     assert "no disturbance by neighbours (a later family)" in said
+
+
+def test_families_that_are_missing_as_a_whole_are_named() -> None:
+    plan = msgspec.structs.replace(
+        beside("nnd", "docker"), left_out={"nnd": ("cpu",), "docker": ("cpu", "image"), "crun": ("engine",)}
+    )
+    lacks = {
+        "nnd": ("cpu.integer", "cpu.float", "disk.copy_up"),
+        "docker": ("cpu.integer", "image.commit"),
+        "crun": ("network.latency.host", "startup.first_byte"),
+    }
+    gaps = tuple(
+        model.NotMeasured(arm=arm, metric=metric, reason="for people")
+        for arm, metrics in lacks.items()
+        for metric in metrics
+    )
+    samples = synthetic.draw_samples(sessions=1, blocks=1)
+    samples = samples[(samples["arm"] != "crun") | samples["metric"].str.startswith("startup")]
+    run = found(CONTROL, *sped("supported"), plan=plan, not_measured=gaps, samples=samples)
+    said = " ".join(text(one_screen(run, 80)).split())
+    assert (
+        "Not measured: cpu of nnd and docker, image of docker (--backends NAME, or --profile full); "
+        "disk of nnd, network and 1 metric of crun (why: show --all); "
+    ) in said
 
 
 def test_the_controls_are_a_line_each(whole: Found) -> None:
     lines = [line.plain for line in one_screen(whole, 80)]
     aa = [line for line in lines if line.startswith("A/A ")]
     assert len(aa) == 1
-    assert "passed; could have seen a difference of " in aa[0]
+    assert "passed; could see a difference of 18 % in 6 of 11 metrics (best 3.2 %)" in aa[0]
     assert [line for line in lines if line.startswith("2 %   of extra work found in ")]
 
 
-def test_what_the_run_gave_up_is_named_with_the_minutes_that_would_settle_it() -> None:
-    given_up = {"out_of_reach": True, "minutes": 20.6}
+@pytest.mark.parametrize(
+    ("widths", "said"),
+    [
+        ((0.0, 0.001, 0.002), "passed; could see a difference of 1.4 % in 2 of 3 metrics (best 0.85 %)\n"),
+        ((0.001, 0.3, 0.3), "passed; could see a difference of 100 % in 1 of 3 metrics (best 1.4 %)\n"),
+        ((0.3, 0.3, 0.3), "passed; too noisy to see even a difference of 100 %\n"),
+        ((0.001,), "passed; could see a difference of 1.1 %\n"),
+    ],
+)
+def test_the_control_says_what_it_could_see(widths: tuple[float, ...], said: str) -> None:
+    rows = [
+        verdict("control.aa", name, "supported", arm="host-b", low=1 - width, high=1 + width)
+        for name, width in zip(("cpu.integer", "cpu.float", "cpu.crypto"), widths, strict=False)
+    ]
+    assert said in text(one_screen(found(CONTROL, *rows, *sped("supported")), 80))
+
+
+def given_up(claim: str, metric: str, minutes: float | None, arm: str = "runtime") -> model.Verdict:
+    return verdict(claim, metric, "inconclusive", arm=arm, out_of_reach=True, minutes=minutes)
+
+
+def test_what_more_time_would_settle_is_said_for_each_sentence() -> None:
     rows = (
-        *sped("inconclusive"),
-        verdict("performance", "memory.latency", "inconclusive", **given_up),
-        verdict("performance", "cpu.float", "inconclusive", out_of_reach=True),
-        verdict("performance", "cpu.integer", "inconclusive", arm="crun", **(given_up | {"minutes": 90.0})),
+        given_up("performance", "memory.latency", 20.6),
+        given_up("performance", "cpu.integer", 3.0),
+        given_up("performance", "cpu.integer", 90.0, "crun"),
+        given_up("disk.io", "disk.randread.layer", 8.0),
     )
-    of_run = found(CONTROL, *rows)
-    said = text(one_screen(of_run, 160)).replace("\u00a0", " ")
+    of_run = found(CONTROL, *sped("inconclusive"), *rows)
+    said = text(one_screen(of_run, 80))
     assert (
-        "Out of reach: container: 2 metrics, memory latency in about 21 min (--until-decided); "
-        "crun: 1 metric, integer arithmetic in about 90 min\n"
-    ) in said
+        "More time would settle (add --until-decided):\n"
+        "  CPU, memory and network: 2 metrics of container ~24 min\n"
+        "  disk speed, the suite's own question: random reads, writable layer of\n    container ~8 min\n"
+    ) in said, "peers and the suite's own question do not come first"
     shown = text(details.about(of_run, "memory.latency", 80)).replace("\u00a0", " ")
     assert "    out of reach here: about 21 min of measuring it alone" in shown
-    assert "    out of reach here\n" in text(details.everything(of_run, 80))
-    assert "Out of reach" not in text(one_screen(found(CONTROL, *sped("inconclusive")), 120))
+    assert "More time" not in text(one_screen(found(CONTROL, *sped("inconclusive")), 120))
+
+
+def test_all_of_it_fits_on_one_screen_where_little_was_decided(whole: Found) -> None:
+    arms = tuple(one for one in beside("nnd", "docker").arms if one.name != "again")
+    rows = [
+        given_up(claim, metric, 30.0, arm)
+        for arm in ("runtime", "nnd", "docker", "crun")
+        for claim, metric in (
+            ("performance", "cpu.integer"),
+            ("performance", "memory.latency"),
+            ("start.vs_vm", "startup.first_instruction"),
+            ("disk.io", "disk.randread.image"),
+        )
+    ]
+    gaps = tuple(
+        model.NotMeasured(arm=arm, metric=metric, reason="for people")
+        for arm in ("nnd", "docker", "crun", "vm-tcg")
+        for metric in ("cpu.integer", "memory.latency", "network.latency.host", f"image.{arm}")
+    )
+    left_out = {"nnd": ("cpu",), "docker": ("cpu", "memory", "image"), "crun": ("network", "image")}
+    plan = msgspec.structs.replace(whole.run.plan, arms=arms, left_out=left_out)
+    run = msgspec.structs.replace(whole.run, plan=plan, not_measured=gaps)
+    lines = one_screen(msgspec.structs.replace(whole, run=run, verdicts=(*whole.verdicts, *rows)), 80)
+    assert len(lines) <= LINES
+    assert max(len(line.plain.rstrip()) for line in lines) <= 80
+    assert "More time would settle" in text(lines)
+
+
+def test_what_is_far_needs_a_longer_run_and_what_is_not_in_sight_none() -> None:
+    far = found(CONTROL, given_up("performance", "cpu.integer", 190.0), *sped("inconclusive"))
+    said = text(one_screen(far, 80))
+    assert "More time would settle (add --until-decided --at-most 4h):\n" in said
+    assert "integer arithmetic of container ~3 h\n" in said
+    partly = (given_up("performance", "cpu.integer", 9.0), given_up("performance", "cpu.float", None))
+    assert "  CPU, memory and network: 1 metric of container ~9 min, 1 of container not in sight\n" in text(
+        one_screen(found(CONTROL, *partly, *sped("inconclusive")), 100)
+    )
+    noisy = found(CONTROL, given_up("performance", "cpu.float", None), *sped("inconclusive"))
+    assert (
+        "Too noisy to settle here:\n  CPU, memory and network: floating point of container not in sight\n"
+    ) in text(one_screen(noisy, 80))
+    assert "    out of reach here\n" in text(details.everything(noisy, 80))
+
+
+def test_metrics_of_one_scenario_are_settled_by_the_same_minutes() -> None:
+    rows = [
+        given_up("performance", name, 4.0) for name in ("network.throughput.nat", "network.cpu_per_gib.nat")
+    ]
+    samples = synthetic.draw_samples(sessions=1, blocks=1)
+    samples.loc[samples["metric"].isin([row.metric for row in rows]), "scenario"] = "network.nat"
+    said = text(one_screen(found(CONTROL, *rows, samples=samples), 80))
+    assert "2 metrics of container ~4 min" in said
 
 
 def test_a_control_that_failed_stands_in_place_of_all_answers() -> None:

@@ -16,7 +16,8 @@ import msgspec
 
 from bench import claims, store
 from bench.cli import console
-from bench.cli.screen.summary import Found, one_screen
+from bench.cli.screen.found import Found
+from bench.cli.screen.summary import one_screen
 from tests.paths import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "cli.md"
@@ -45,8 +46,9 @@ def keep(name: str, run: Path) -> None:
     )
     (KEPT / name / store.RUN).write_bytes(msgspec.json.encode(bare))
     (KEPT / name / store.VERDICTS).write_bytes(msgspec.json.encode(store.load_verdicts(run)))
-    slices = loaded.samples.drop_duplicates(["order", "take"])
-    slices.to_parquet(KEPT / name / store.SAMPLES, compression="zstd", index=False)
+    samples = loaded.samples
+    kept = samples[~samples.duplicated(["order", "take"]) | ~samples.duplicated("metric")]
+    kept.to_parquet(KEPT / name / store.SAMPLES, compression="zstd", index=False)
 
 
 def rendered(name: str, width: int) -> str:

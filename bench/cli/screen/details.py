@@ -10,8 +10,9 @@ from bench.answers.metric_names import plain_metric
 from bench.answers.sentences import amount, between, bound, reach
 from bench.answers.words import count, quantity
 from bench.claims import Claim
+from bench.cli.screen.found import Found
 from bench.cli.screen.layout import SIGN, STYLE, line, wrapped
-from bench.cli.screen.summary import WIDE, Found, heading
+from bench.cli.screen.summary import WIDE, heading
 from bench.model import AA, ALL, CLOCK, JOINT, POSITIVE, Verdict
 
 _TITLES = {

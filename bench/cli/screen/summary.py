@@ -7,36 +7,30 @@ metrics that decided, what limits all this, and how to go on.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
-import pandas as pd
 from rich.text import Text
 
-from bench.answers.headline import SPEED, START, Headline, headline
-from bench.answers.instrument import Control, negative, positive
-from bench.answers.labels import Labels
+from bench.answers.headline import SPEED, START, Headline
 from bench.answers.metric_names import metric_words, plain_metric
-from bench.answers.resolution import resolution
-from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound, sentences
-from bench.answers.words import NBSP, count, minutes, share
+from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
+from bench.answers.words import NBSP, count, minutes
 from bench.answers.words import listed as joined
-from bench.claims import Claims
-from bench.cli.names import UNTIL_MIN
 from bench.cli.screen import commands
-from bench.cli.screen.layout import SIGN, STYLE, chunks, line, listed, pasteable, wrapped
-from bench.model import ALL, CHECKS, Run, RunStatus, Verdict
-from bench.profiles import PROFILES
+from bench.cli.screen.found import Found
+from bench.cli.screen.layout import SIGN, STYLE, chunks, line, pasteable, wrapped
+from bench.cli.screen.limits import limits
+from bench.model import ALL, Verdict
 
 LINES = 40
-WIDE, NARROW = 72, 50
-"""From WIDE columns on a table shows limits, below NARROW a finding takes two lines."""
+WIDE = 72
+"""From so many columns on the table shows limits, and a finding stands on one line."""
 
 _NARROW_ROOM = 20
 """Lines for what decided on a terminal that is too narrow for one screen."""
 
-_NAME = 22
-"""Columns that a sentence's name keeps where many systems stand beside each other."""
+_LEAST_NAME = 12
+"""Columns of a sentence's name where a terminal has no room for more."""
 
 _QUESTIONS = ((START, "Starts in 1 s?"), (SPEED, "99 % of the host?"))
 _WORDS = {
@@ -45,37 +39,6 @@ _WORDS = {
     "inconclusive": "OPEN",
     "not measured": "NOT MEASURED",
 }
-_PEERS = ("docker", "crun")
-"""Backends that `nox -s setup -- --peers` installs."""
-
-
-class Found(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """A run as it was read. families: all that can be asked for. page: None where there is none."""
-
-    directory: Path
-    run: Run
-    status: RunStatus
-    claims: Claims
-    verdicts: tuple[Verdict, ...]
-    samples: pd.DataFrame
-    families: tuple[str, ...]
-    page: Path | None
-
-    def said(self) -> Headline:
-        """The sentence to quote."""
-        return headline(self.run, self.claims, self.verdicts)
-
-    def sentences(self) -> tuple[Sentence, ...]:
-        """Every sentence under test with its answers."""
-        return sentences(self.run, self.claims, self.verdicts)
-
-    def labels(self) -> Labels:
-        """What the arms are called."""
-        return Labels(self.run.plan.arms)
-
-    def systems(self) -> list[str]:
-        """The systems under test, emulated ones last."""
-        return sorted(self.run.plan.systems, key=self.labels().is_emulated)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +63,7 @@ def one_screen(found: Found, width: int) -> list[Text]:
         answered = found.sentences()
         top += [*_questions(found, said, answered, width), line()]
         top += [*_matrix(found, answered, width), line()]
-    foot = [*_limits(found, width), *_onward(found, width)]
+    foot = [*limits(found, width), *_onward(found, width)]
     if not said.valid:
         return [*top, *foot]
     room = LINES - len(top) - len(foot) - 1 if width >= 80 else _NARROW_ROOM
@@ -168,29 +131,33 @@ def _matrix(found: Found, answered: tuple[Sentence, ...], width: int) -> list[Te
     widths = [max(len(head), *(len(row[place][0]) for row in cells)) for place, head in enumerate(heads)]
     names = [one.claim.short or one.claim.sentence for one in rows]
     limits = [_compact(bound(one.claim)) for one in rows]
-    gap = 2 if _NAME + sum(widths) + 2 * len(widths) <= width else 1
-    left, limit = _left(names, limits, sum(widths) + gap * len(widths), width)
+    left = _left(names, widths, width)
+    gap = 2 if left + sum(widths) + 2 * len(widths) <= width else 1
+    limit = _limit(limits, left + sum(widths) + gap * len(widths), width)
     found_lines: list[Text] = []
     for block in chunks([gap + one for one in widths], width - left - limit):
         title = "".join(" " * gap + f"{heads[place]:<{widths[place]}}" for place in block)
         found_lines.append(line((" " * (left + limit) + title, "bold")))
         for number, name in enumerate(names):
             first = f"{_cut(name, left):<{left}}" + (f"{limits[number]:>{limit}}" if limit else "")
-            given = [(whole[number], 0)] if whole[number][0] else []
-            given = given or [(cells[number][place], widths[place]) for place in block]
+            given = [(cells[number][place], widths[place]) for place in block]
+            if whole[number][0]:  # the answer is of no system alone
+                given = [(whole[number], 0)] if block.start == 0 else []
             parts = [part for cell, wide in given for part in (" " * gap, (f"{cell[0]:<{wide}}", cell[1]))]
-            found_lines.append(line(first, *parts))
+            if any(cell[0] for cell, _ in given):  # a block has the sentences that speak of its systems
+                found_lines.append(line(first, *parts))
     return [*found_lines, *_legend(found, width)]
 
 
-def _left(names: list[str], limits: list[str], systems: int, width: int) -> tuple[int, int]:
-    """Columns of the names and of the limits; where systems need the room, limits go and names are cut."""
-    left, limit = max(map(len, names)), 2 + max(map(len, limits))
-    if width < WIDE or left + limit + systems > width:
-        limit = 0
-    if left + systems > width:
-        left = min(left, max(_NAME, width - systems)) if width >= NARROW else min(left, _NAME)
-    return left, limit
+def _left(names: list[str], systems: list[int], width: int) -> int:
+    """Columns of the names, which are cut only where not even one system has room beside them."""
+    return min(max(map(len, names)), max(_LEAST_NAME, width - max(systems, default=0) - 1))
+
+
+def _limit(limits: list[str], used: int, width: int) -> int:
+    """Columns of the limits: none where systems need the room."""
+    limit = 2 + max(map(len, limits))
+    return limit if width >= WIDE and used + limit <= width else 0
 
 
 def _cut(text: str, width: int) -> str:
@@ -286,119 +253,6 @@ def finding(found: Found, one: Finding, width: int) -> list[Text]:
         *wrapped(what, width, f"{sign} {who:<10}"),
         line("     ", (values.strip(), style), (sessions, "dim")),
     ]
-
-
-def _limits(found: Found, width: int) -> list[Text]:
-    """What limits the reading: the controls, the host, and what is not there."""
-    return [
-        *_aa(found, width),
-        *_extra(found, width),
-        *wrapped(quiet(found), width, "Host  "),
-        *listed("Out of reach: ", out_of_reach(found), width),
-        *listed("Not measured: ", not_measured(found), width),
-        *listed("Not asked: ", not_asked(found), width),
-    ]
-
-
-def _aa(found: Found, width: int) -> list[Text]:
-    control = negative(found.run, found.verdicts)
-    seen = resolution(control)
-    rows = sum(row.estimate is not None for row in control.rows)
-    if control.state == "refuted":
-        why = control.faults or (control.joint.notes if control.joint else ())
-        more = f": {'; '.join(why)}"
-    elif seen is None:
-        more = ""
-    elif seen > 1:
-        more = "; too noisy to see even a difference of 100 %"
-    else:
-        more = f"; could have seen a difference of {share(seen)} in half of {count(rows, 'metric')}"
-    return wrapped(control.word + more, width, "A/A   ", style=_state_style(control))
-
-
-def _extra(found: Found, width: int) -> list[Text]:
-    control, planned = positive(found.run, found.verdicts), found.run.plan.positive
-    if control is None or planned is None or not control.rows:
-        return []
-    shown = {row.metric.partition(".")[0] for row in control.rows if row.verdict == "supported"}
-    blind = dict.fromkeys(row.metric.partition(".")[0] for row in control.rows)
-    lacking = [name for name in blind if name not in shown]
-    number = sum(row.verdict == "supported" for row in control.rows)
-    text = f"of extra work found in {number} of {count(len(control.rows), 'metric')}"
-    weak = f"; too weak to see it in {joined(lacking)}" if lacking and control.state != "refuted" else ""
-    return wrapped(text + weak, width, f"{100 * planned.extra:g} %   ", style=_state_style(control))
-
-
-def _state_style(control: Control) -> str:
-    return "" if control.state in ("supported", "not measured") else STYLE[control.state]
-
-
-def quiet(found: Found) -> str:
-    """How quiet the host was during the slices."""
-    if found.samples.empty:
-        return "no samples"
-    slices = found.samples.drop_duplicates(["order", "take"])
-    waited, stolen = (pd.to_numeric(slices[name]).dropna() for name in ("stall_share", "steal_share"))
-    parts = []
-    if len(waited):
-        worst = f"{100 * waited.quantile(0.9):.0f} %"
-        parts.append(f"CPU wait {100 * waited.median():.1f} % (worst tenth {worst})")
-    if len(stolen):
-        parts.append(f"steal {100 * stolen.median():.1f} %")
-    again = int((slices["set_aside"] == "pressure").sum())
-    return ", ".join((*parts, f"{again:,} of {len(slices):,} repeated"))
-
-
-def out_of_reach(found: Found) -> list[str]:
-    """Of how many deciding metrics of a system the run gave up, and the one that is nearest to a verdict."""
-    given_up: dict[str, list[Verdict]] = {}
-    for sentence in found.sentences():
-        for answer in sentence.answers:
-            given_up.setdefault(answer.arm, []).extend(row for row in answer.rows if row.out_of_reach)
-    return [_nearest(found.labels().brief(arm), rows) for arm, rows in given_up.items() if rows]
-
-
-def _nearest(who: str, rows: list[Verdict]) -> str:
-    """`container: 3 metrics, memory latency in about 21 min (--until-decided)`."""
-    number = count(len({row.metric for row in rows}), "metric")
-    known = [(row.minutes, row.metric) for row in rows if row.minutes is not None]
-    if not known:
-        return f"{who}: {number}"
-    least, metric = min(known)
-    more = " (--until-decided)" if least <= UNTIL_MIN else ""
-    return f"{who}: {number}, {metric_words(metric)} in about {max(1, round(least)):,}{NBSP}min{more}"
-
-
-def not_measured(found: Found) -> list[str]:
-    """What was asked for and is missing, with the way to have it."""
-    labels, run = found.labels(), found.run
-    whole = dict.fromkeys(gap.arm for gap in run.not_measured if not gap.metric)
-    peers = [name for name in whole if name in _PEERS]
-    others = [labels.brief(name) for name in whole if name not in _PEERS]
-    parts = [f"{joined(peers)} (nox -s setup -- --peers)"] if peers else []
-    parts += [f"{joined(others)} (`doctor` says why)"] if others else []
-    gaps: dict[str, int] = {}
-    for gap in run.not_measured:
-        if gap.metric and gap.arm not in whole:
-            gaps[gap.arm] = gaps.get(gap.arm, 0) + 1
-    told = [f"{labels.brief(arm)}: {count(number, 'metric')}" for arm, number in gaps.items()]
-    if told:
-        parts.append(f"{', '.join(told)} (--profile full)" if run.plan.profile != "full" else ", ".join(told))
-    later = [one.claim.short for one in found.sentences() if one.claim.kind == "later"]
-    return [*parts, *(f"{name} (a later family)" for name in later)]
-
-
-def not_asked(found: Found) -> list[str]:
-    """What the command left out, by the option that would have it."""
-    plan = found.run.plan
-    gone = {gap.metric.partition(".")[0] for gap in found.run.not_measured if gap.metric}
-    asked = {*plan.families, *gone}
-    families = [name for name in found.families if name not in asked and name != CHECKS]
-    planned = {arm.backend for arm in plan.arms} | {gap.arm for gap in found.run.not_measured}
-    usual = PROFILES[plan.profile].backends if plan.profile in PROFILES else ()
-    backends = [name for name in usual if name not in planned]
-    parts = [f"{', '.join(families)} (--families)"] if families else []
-    return [*parts, *([f"{', '.join(backends)} (--backends)"] if backends else [])]
 
 
 def _onward(found: Found, width: int) -> list[Text]:
