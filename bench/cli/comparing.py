@@ -11,7 +11,7 @@ import msgspec
 from bench import store
 from bench.cli import execute, tables
 from bench.cli.concluding import judged
-from bench.cli.console import err, line, out, print_json
+from bench.cli.console import BAD, FAINT, GOOD, OPEN, err, line, out, print_json
 from bench.cli.dependencies import cache_dir, current
 from bench.cli.documents import ComparedRun, ComparisonDocument, MeasuredAgain
 from bench.cli.errors import INTERRUPTED, CliError, interruptible
@@ -28,12 +28,12 @@ from bench.measure import Observer
 from bench.store import Loaded
 
 _STYLE: dict[RowState, str] = {
-    "worse": "red",
-    "gone": "red",
-    "cannot tell": "yellow",
-    "not worse": "green",
-    "better": "green",
-    "new": "dim",
+    "worse": BAD,
+    "gone": BAD,
+    "cannot tell": OPEN,
+    "not worse": GOOD,
+    "better": GOOD,
+    "new": FAINT,
 }
 
 
@@ -226,11 +226,11 @@ def _absent(row: ComparedRow) -> bool:
 def _show_worse(found: RunComparison) -> None:
     for row in found.rows:
         if row.state == "worse" and row.role != "context":
-            line(row.sentence, "red")
+            line(row.sentence, BAD)
     slower = [row for row in found.rows if row.role == "context" and row.state == "worse"]
     if slower:
         parts = ", ".join(f"{row.verdict.metric} at {words.percent(row.verdict.estimate)}" for row in slower)
-        line(f"the host itself is slower in NEW, which ratios within a run cannot show: {parts}", "yellow")
+        line(f"the host itself is slower in NEW, which ratios within a run cannot show: {parts}", OPEN)
 
 
 def _cells(row: ComparedRow) -> tuple[str, ...]:

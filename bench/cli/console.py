@@ -23,6 +23,10 @@ AsJson = Annotated[
 PIPE_WIDTH = 80
 """Columns of output into a file or a pipe, where COLUMNS does not say otherwise."""
 
+GOOD, OPEN, BAD, FAINT = "#008a00", "#b06000", "#e02020", "#767676"
+"""Colours as far from white as from black, so that light and dark terminals show them: on one of the two a
+terminal's own yellow, its own green and dim text vanish. Terminals of few colours get the nearest one."""
+
 _LEAST_WIDTH = 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _PLAIN = str.maketrans(

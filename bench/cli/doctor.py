@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bench import image
 from bench.backends.base import BackendError, BenchImage, NotAvailable
 from bench.cli import ahead, names, prices, setup, tables
-from bench.cli.console import err, line, out, print_json
+from bench.cli.console import BAD, FAINT, GOOD, OPEN, err, line, out, print_json
 from bench.cli.dependencies import Dependencies, cache_dir, current
 from bench.cli.errors import BROKEN, COMPLETE, interruptible
 from bench.host import rough, selftest, tools
@@ -33,7 +33,7 @@ NOISY = 4
 PROFILE, ARM = "quick", "runtime"
 ROOT = Path("/")
 _BUSY = ("load", "pressure cpu", "steal", "other work")
-_STYLE = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": "dim"}
+_STYLE = {"ok": GOOD, "warn": OPEN, "bad": BAD, "unknown": FAINT}
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,7 +187,7 @@ def _show(console: Console, found: Diagnosis, everything: bool) -> None:
         console.print()
         tables.plain(console, ("state", "check", "found", "effect on metrics", "fix"), rows)
     if rest := len(found.checks) - len(shown):
-        line(f"{count(rest, 'check')} more: fine, or not to be seen here (doctor --all)", "dim", console)
+        line(f"{count(rest, 'check')} more: fine, or not to be seen here (doctor --all)", FAINT, console)
     if found.noise is not None and found.forecast is not None:
         _show_noise(console, found.noise, found.forecast)
 

@@ -21,7 +21,7 @@ from bench import claims
 from bench.answers.metric_names import metric_words
 from bench.answers.sentences import amount, between
 from bench.answers.words import NBSP
-from bench.cli.console import printable
+from bench.cli.console import OPEN, printable
 from bench.measure import FamilyTally, Observer, Tally
 from bench.model import Step
 
@@ -71,7 +71,7 @@ class Watch(Observer):
         first, *more = text.strip().splitlines()
         if more and first.endswith(_TRACEBACK):
             first = first.removesuffix(_TRACEBACK) + more[-1]
-        self._line(f"! {first}", "yellow")
+        self._line(f"! {first}", OPEN)
 
     def end(self) -> None:
         """Nothing more is measured."""

@@ -11,12 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli.console import complain
+from bench.cli.screen.layout import STYLE
 from bench.model import Verdict
 
 if TYPE_CHECKING:
     from bench.store import Loaded
-
-_STYLE = {"supported": "green", "refuted": "red", "inconclusive": "yellow", "not measured": "dim"}
 
 
 def damaged(loaded: Loaded) -> bool:
@@ -54,7 +53,7 @@ def _stacked(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str
 
 def state(one: Verdict) -> str:
     """Return the verdict in its colour."""
-    return f"[{_STYLE[one.verdict]}]{one.verdict}[/]"
+    return f"[{STYLE[one.verdict]}]{one.verdict}[/]"
 
 
 def plainly(text: str) -> str:

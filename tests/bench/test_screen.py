@@ -338,9 +338,29 @@ def test_colour_is_for_terminals(whole: Found) -> None:
         shown[name] = where.file.getvalue()
     pipe = Console(file=io.StringIO(), width=80)
     show(pipe, one_screen(whole, 80))
-    assert "\x1b[32m" in shown["colour"]
+    assert "\x1b[38;5;28m" in shown["colour"]
     assert "\x1b[3" not in shown["none"]
     assert "\x1b" not in pipe.file.getvalue()
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("colour", [console.GOOD, console.OPEN, console.BAD, console.FAINT])
+def test_a_colour_is_read_on_white_and_on_black(colour: str) -> None:
+    light = brightness(colour) + 0.05
+    assert min(1.05 / light, light / 0.05) > 4.3, "contrast of text"
+
+
+def test_no_line_has_a_colour_that_a_light_or_a_dark_terminal_swallows(whole: Found) -> None:
+    lines = [*one_screen(whole, 80), *one_screen(whole, 60), *details.everything(whole, 80)]
+    styles = {word for line in lines for span in line.spans for word in str(span.style).split()}
+    assert styles <= {"bold", console.GOOD, console.OPEN, console.BAD, console.FAINT}
+    assert {console.GOOD, console.BAD, console.FAINT} < styles
 
 
 def test_a_command_that_is_too_long_goes_on_behind_a_backslash() -> None:

@@ -10,6 +10,7 @@ from bench.answers.metric_names import plain_metric
 from bench.answers.sentences import amount, between, bound, reach
 from bench.answers.words import count, quantity
 from bench.claims import Claim
+from bench.cli.console import FAINT
 from bench.cli.screen.found import Found
 from bench.cli.screen.layout import SIGN, STYLE, line, wrapped
 from bench.cli.screen.summary import WIDE, heading
@@ -89,7 +90,7 @@ def _block(
     limit = f" ({bound(claim)})" if bound(claim) else ""
     lines = [line(), *wrapped(f"{claim.id}: {claim.sentence}{limit}", width, style="bold")]
     for text in prose:
-        lines += wrapped(text, width, "  ", style="dim")
+        lines += wrapped(text, width, "  ", style=FAINT)
     rank = {name: place for place, name in enumerate(found.run.plan.arm)}
     measured = [row for row in rows if row.verdict != "not measured"]
     measured.sort(
@@ -126,7 +127,7 @@ def _row(found: Found, claim: Claim, row: Verdict, width: int) -> Iterator[Text]
     named = f"{who}{beside}{', ' if who else ''}{what}"
     role = "" if not claim.primary or _decides(claim, row) or row.metric in (ALL, JOINT) else " (explains)"
     if len(named) + len(role) + len(values) + 6 <= width and width >= WIDE:
-        yield line((f"{sign} ", style), named, (role, "dim"), "  ", (values, style))
+        yield line((f"{sign} ", style), named, (role, FAINT), "  ", (values, style))
     else:
         first, *more = wrapped(named + role, width, f"{sign} ")
         first.stylize(style, 0, 1)
@@ -136,7 +137,7 @@ def _row(found: Found, claim: Claim, row: Verdict, width: int) -> Iterator[Text]
     if row.out_of_reach:
         yield from wrapped(reach(row), width, "    ", style=style)
     if row.reason:
-        yield from wrapped(row.reason, width, "    ", style="dim")
+        yield from wrapped(row.reason, width, "    ", style=FAINT)
 
 
 def _lacking(found: Found, rows: Sequence[Verdict], width: int) -> Iterator[Text]:
@@ -147,7 +148,7 @@ def _lacking(found: Found, rows: Sequence[Verdict], width: int) -> Iterator[Text
     for (arm, reason), metrics in groups.items():
         who = "" if arm == ALL else f"{found.labels().label(arm)}: "
         named = ", ".join(filter(None, metrics))
-        yield from wrapped(f"{who}{reason}{f' ({named})' if named else ''}", width, ". ", style="dim")
+        yield from wrapped(f"{who}{reason}{f' ({named})' if named else ''}", width, ". ", style=FAINT)
 
 
 def _gaps(found: Found, width: int) -> Iterator[Text]:

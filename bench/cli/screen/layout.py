@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bench.answers.sentences import Word
 from bench.answers.words import NBSP
-from bench.cli.console import printable
+from bench.cli.console import BAD, FAINT, GOOD, OPEN, printable
 
 SIGN: dict[Word, str] = {
     "supported": "+",
@@ -21,11 +21,11 @@ SIGN: dict[Word, str] = {
     "not asked": " ",
 }
 STYLE: dict[Word, str] = {
-    "supported": "green",
-    "refuted": "red",
-    "inconclusive": "yellow",
-    "not measured": "dim",
-    "not asked": "dim",
+    "supported": GOOD,
+    "refuted": BAD,
+    "inconclusive": OPEN,
+    "not measured": FAINT,
+    "not asked": FAINT,
 }
 
 Line = Text

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from bench.answers.words import listed
 from bench.cli.ahead import Preview
-from bench.cli.console import command
+from bench.cli.console import OPEN, command
 from bench.cli.screen.layout import line, pasteable, wrapped
 from bench.host.check import cpu_list
 
@@ -30,7 +30,7 @@ def lines(found: Preview, command_line: str, width: int) -> list[Text]:
             f"{gap[0]}: {gap[1]}{f' ({len(metrics)} metrics)' if metrics else ''}", width, "without   "
         )
     for warning in found.warnings:
-        text += wrapped(warning, width, "! ", style="yellow")
+        text += wrapped(warning, width, "! ", style=OPEN)
     noise = "how noisy this host is, and what it is too noisy to tell:"
     text += [*wrapped(noise, width, "unknown   "), *pasteable("          ", command("doctor"), width)]
     return [*text, *pasteable("start     ", command_line, width)]

@@ -16,6 +16,7 @@ from bench.answers.metric_names import metric_words, plain_metric
 from bench.answers.sentences import Answer, Sentence, Word, amount, between, bound
 from bench.answers.words import NBSP, count, minutes
 from bench.answers.words import listed as joined
+from bench.cli.console import FAINT
 from bench.cli.screen import commands
 from bench.cli.screen.found import Found
 from bench.cli.screen.layout import SIGN, STYLE, chunks, line, pasteable, wrapped
@@ -85,7 +86,7 @@ def heading(found: Found, width: int) -> list[Text]:
     guests = [found.labels().label(arm) for arm in run.plan.systems if found.labels().is_vm(arm)]
     return [
         *wrapped(", ".join(parts), width, style="bold"),
-        *wrapped(machine + "".join(f", {guest}" for guest in guests), width, style="dim"),
+        *wrapped(machine + "".join(f", {guest}" for guest in guests), width, style=FAINT),
     ]
 
 
@@ -167,7 +168,7 @@ def _cut(text: str, width: int) -> str:
 def _legend(found: Found, width: int) -> list[Text]:
     emulated = any(map(found.labels().is_emulated, found.run.plan.systems))
     note = "  * emulated, not VMs in general" if emulated else ""
-    return wrapped(f"+ supported  - refuted  ? open  . not measured{note}", width, style="dim")
+    return wrapped(f"+ supported  - refuted  ? open  . not measured{note}", width, style=FAINT)
 
 
 def _of(sentence: Sentence, system: str) -> Answer | None:
@@ -219,7 +220,7 @@ def _decided(
         more = finding(found, one, width)
         last = number == len(listed_) - 1
         if len(lines) + len(more) > room - (0 if last else 1):
-            return [*lines, line((f"  {len(listed_) - number} more: show --all", "dim"))]
+            return [*lines, line((f"  {len(listed_) - number} more: show --all", FAINT))]
         lines += more
     return lines
 
@@ -248,10 +249,10 @@ def finding(found: Found, one: Finding, width: int) -> list[Text]:
     if 1 + len(first) + len(values) + 2 <= width and width >= WIDE:
         gap = max(2, 48 - len(first)) if 1 + 48 + len(values) <= width else 2
         tail = sessions if 1 + len(first) + gap + len(values) + len(sessions) <= width else ""
-        return [line((sign, style), first, " " * gap, (values, style), (tail, "dim"))]
+        return [line((sign, style), first, " " * gap, (values, style), (tail, FAINT))]
     return [
         *wrapped(what, width, f"{sign} {who:<10}"),
-        line("     ", (values.strip(), style), (sessions, "dim")),
+        line("     ", (values.strip(), style), (sessions, FAINT)),
     ]
 
 
