@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn, TextIO
 import msgspec
 import typer
 from rich.console import Console
+from rich.theme import Theme
 
 AsJson = Annotated[
     bool, typer.Option("--json", metavar="", help="Print one JSON document to standard output.")
@@ -26,6 +27,9 @@ PIPE_WIDTH = 80
 GOOD, OPEN, BAD, FAINT = "#008a00", "#b06000", "#e02020", "#767676"
 """Colours as far from white as from black, so that light and dark terminals show them: on one of the two a
 terminal's own yellow, its own green and dim text vanish. Terminals of few colours get the nearest one."""
+
+_THEME = Theme({"progress.elapsed": "none", "progress.spinner": GOOD})
+"""In place of rich's yellow and its light green."""
 
 _LEAST_WIDTH = 20
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -45,12 +49,12 @@ class _Console(Console):
 
 def out() -> Console:
     """Standard output."""
-    return _Console(width=_width(sys.stdout))
+    return _Console(width=_width(sys.stdout), theme=_THEME)
 
 
 def err() -> Console:
     """Standard error."""
-    return _Console(stderr=True, soft_wrap=True, width=_width(sys.stderr))
+    return _Console(stderr=True, soft_wrap=True, width=_width(sys.stderr), theme=_THEME)
 
 
 def _width(stream: TextIO) -> int | None:

@@ -356,6 +356,10 @@ def test_a_colour_is_read_on_white_and_on_black(colour: str) -> None:
     assert min(1.05 / light, light / 0.05) > 4.3, "contrast of text"
 
 
+def test_the_time_of_a_phase_is_not_in_yellow() -> None:
+    assert console.err().get_style("progress.elapsed").color is None
+
+
 def test_no_line_has_a_colour_that_a_light_or_a_dark_terminal_swallows(whole: Found) -> None:
     lines = [*one_screen(whole, 80), *one_screen(whole, 60), *details.everything(whole, 80)]
     styles = {word for line in lines for span in line.spans for word in str(span.style).split()}
