@@ -10,6 +10,7 @@ from bench.answers.labels import Labels
 from bench.answers.metric_names import metric_words
 from bench.answers.words import NBSP, share
 from bench.model import AA, ALL, JOINT, POSITIVE, Run, State, Verdict
+from bench.profiles import MIN_SESSIONS
 
 MOST_NAMED = 3
 """Faults named in a sentence; tables have them all."""
@@ -56,7 +57,7 @@ def negative(run: Run, verdicts: Iterable[Verdict]) -> Control:
     ]
     if state == "refuted" and joint is not None and not faults and joint.estimate is not None:
         faults.append(f"all metrics together: {share(joint.estimate)} ({span(joint)})")
-    number = sum(row.estimate is not None for row in rows)
+    number = sum(row.estimate is not None and row.n_sessions >= MIN_SESSIONS for row in rows)
     said = {
         "supported": f"Between copies of one arm there is no difference as the worst of {number} metrics.",
         "refuted": "Two copies of one arm differ, so the instrument cannot be trusted in this run.",

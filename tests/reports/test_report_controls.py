@@ -171,6 +171,14 @@ def test_the_head_says_what_the_controls_could_see(evidence: Evidence) -> None:
     assert said(limits[1][1]).startswith("2 % of extra work was found in 1 of 2 metrics; where it was not")
 
 
+def test_only_what_the_control_tests_is_counted(evidence: Evidence) -> None:
+    short = verdict("control.aa", "cpu.float", "inconclusive", arm="host-b", n_sessions=2)
+    rows = (PASSED, aa("cpu.integer", "inconclusive"), short)
+    sentence = controls(evidence_of(*rows, evidence=evidence)).negative.sentence
+
+    assert "no difference as the worst of 1 metric" in sentence
+
+
 @pytest.mark.slow
 def test_controls_are_in_no_table_of_systems(small: Evidence, tmp_path: Path) -> None:
     page = build(small, tmp_path / "report.html")
