@@ -111,7 +111,7 @@ def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: 
         found.flaws_of_metrics.get(key[0], ""),
         "" if measured else f"no samples of the baseline {base[1]} for this metric",
         *(f"{one[1]} failed: {table.broken[one]}" for one in (key, base) if one in table.broken),
-        *(found.copied.get(one, "") for one in (key, base)),
+        *dict.fromkeys(found.copied.get(one, "") for one in (key, base)),
     )
     if flaw:
         return Contrast(metric=key[0], system=key[1], flaw=flaw, how=remarks)

@@ -37,6 +37,7 @@ def test_copies_of_a_file_are_no_sessions(tmp_path: Path):
     assert (row["verdict"], row["estimate"]) == ("inconclusive", None)
     assert f"session 2 repeats session 1, value by value ({paths[1]}: row " in row["notes"][0]
     assert f", {paths[0]}: row " in row["notes"][0]
+    assert row["notes"][0].count("session 2 repeats session 1") == 1
 
 
 def test_pasted_rows_are_not_independent():
