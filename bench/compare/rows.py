@@ -17,6 +17,7 @@ from bench.judging import missing
 from bench.judging.pairs import Key
 from bench.judging.rows import finite, join, notes
 from bench.model import State, Verdict
+from bench.profiles import MOST_SESSIONS
 from bench.stats.multiple import holm
 
 RowState = Literal["worse", "gone", "cannot tell", "not worse", "better", "new"]
@@ -158,8 +159,12 @@ def _outlook(one: RowDraft) -> str:
     half, distance = one.found.estimate - one.found.low, abs(one.found.estimate + one.tolerance)
     if distance <= half / HOPELESS:
         return "too close to the margin to be decided by more sessions"
-    sessions = math.ceil(max(one.n_old, one.n_new) * (half / distance) ** 2)
-    return f"about {max(sessions, one.n_old + 1, one.n_new + 1)} sessions like these in each run would decide"
+    sessions = max(
+        math.ceil(max(one.n_old, one.n_new) * (half / distance) ** 2), one.n_old + 1, one.n_new + 1
+    )
+    if sessions > MOST_SESSIONS:
+        return "not in sight: no profile has as many sessions as would decide it"
+    return f"about {sessions} sessions like these in each run would decide (`ninetynine run --profile full`)"
 
 
 def _absent(key: Key, old: Side, new: Side, settings: Settings) -> ComparedRow:
