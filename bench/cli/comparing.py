@@ -210,7 +210,7 @@ def _show(found: RunComparison, second: Live | None) -> None:
     out().print()
     tables.plain(
         out(),
-        ("reading", "role", "metric", "arm", r"NEW / OLD \[interval]", "OLD → NEW", "sessions", "why"),
+        ("reading", "role", "metric", "arm", "NEW / OLD [interval]", "OLD → NEW", "sessions", "why"),
         rows,
     )
     if len(rows) > SCREEN:

@@ -37,7 +37,7 @@ def plain(console: Console, heads: Sequence[str], rows: Iterable[Sequence[str]])
         return
     table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for head in heads:
-        table.add_column(head, overflow="fold")
+        table.add_column(plainly(head), overflow="fold")
     for row in cells:
         table.add_row(*row)
     console.print(table)

@@ -69,6 +69,11 @@ def test_the_answer_comes_first_and_the_table_is_sorted_worst_first(runs):
     assert "NEW / OLD [interval]" in lines[head]
 
 
+def test_a_narrow_table_names_its_cells_as_a_wide_one_its_columns(runs, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert "  NEW / OLD [interval]: 9" in invoke(runs / "old", runs / "slower").stdout
+
+
 def test_the_answer_of_a_long_table_stands_at_its_end_too(runs, monkeypatch):
     monkeypatch.setattr(comparing, "SCREEN", 2)
     lines = invoke(runs / "old", runs / "slower").stdout.splitlines()
