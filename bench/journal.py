@@ -277,7 +277,8 @@ def write_error(
     then: what to do with space. elsewhere: what to do where the place cannot be written to.
     """
     if isinstance(error, RefusedError):
-        return StoreError(f"{operation} {path}: {error.strerror}")
+        what, _, advice = (error.strerror or "").partition("; ")
+        return StoreError(f"{operation} {path}: {what}; {advice if elsewhere == ELSEWHERE else elsewhere}")
     advice = "what was measured before is kept"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = f"free some space {then}"

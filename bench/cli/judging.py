@@ -66,6 +66,7 @@ def _run(directory: Path, as_json: bool) -> int:
     loaded = store.load(directory)
     with progress(err(), quiet=as_json).busy("judging"):
         verdicts = judged(loaded)
+    before = _damaged_verdicts(directory)
     lost = _kept(loaded, verdicts)
     found = found_in(loaded, verdicts)
     if as_json:
@@ -74,9 +75,21 @@ def _run(directory: Path, as_json: bool) -> int:
         screen(lambda width: one_screen(found, width))
     if lost is not None:
         warn(f"the verdicts are shown and not kept: {lost}")
-    if loaded.damage or (lost is not None and not _is_closed_to_us(lost)):
+    if before and lost is None:
+        warn(f"{before}; written again")
+    if loaded.damage or before or (lost is not None and not _is_closed_to_us(lost)):
         return BROKEN
     return INVALID if control_failed(verdicts) else COMPLETE
+
+
+def _damaged_verdicts(directory: Path) -> str:
+    """The file of verdicts that is there and cannot be read, or ""."""
+    path = directory / store.VERDICTS
+    try:
+        store.load_verdicts(directory)
+    except store.StoreError:
+        return f"{path}: cut off or damaged" if path.exists() else ""
+    return ""
 
 
 def _kept(loaded: Loaded, verdicts: list[Verdict]) -> store.StoreError | None:

@@ -299,6 +299,14 @@ def test_a_run_that_cannot_be_written_gives_its_verdicts(run, monkeypatch):
     assert "--out" not in result.stderr
 
 
+def test_verdicts_that_are_read_only_are_not_to_be_written_elsewhere(run):
+    (run / "verdicts.json").chmod(0o444)
+    result = invoke("judge", run)
+    assert result.exit_code == 0
+    assert "shown and not kept: write run/verdicts.json: it is read-only; make the directory" in result.stderr
+    assert "--out" not in result.stderr
+
+
 def test_verdicts_that_a_full_disk_did_not_take_are_shown_with_status_1(run, monkeypatch):
     def full(path, data):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
@@ -328,6 +336,15 @@ def test_judge_says_what_it_repaired_and_not_to_repair_it(run):
     assert "samples.parquet: cut off or damaged" in result.stderr
     assert "written again, what was damaged is kept in log/" in result.stderr
     assert "ninetynine judge" not in result.stderr
+    assert invoke("judge", run).stderr == ""
+
+
+def test_judge_says_that_verdicts_were_cut_and_writes_them_again(run):
+    os.truncate(run / "verdicts.json", 100)
+    result = invoke("judge", run)
+    assert result.exit_code == 1
+    assert result.stderr == "! run/verdicts.json: cut off or damaged; written again\n"
+    assert store.load_verdicts(run)
     assert invoke("judge", run).stderr == ""
 
 
