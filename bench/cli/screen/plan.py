@@ -15,12 +15,10 @@ def lines(found: Preview, command_line: str, width: int) -> list[Text]:
     """The run as it would be. command_line: the command that measures it."""
     look = f"; the first look at the data after {found.first_look}" if found.first_look else ""
     systems, families = listed(list(found.backends)), listed(list(found.families))
-    least, most = _minutes(found.least_s), _minutes(found.seconds)
     parts = {
         "measures": f"{systems} on CPUs {cpu_list(found.cpus)}: {families}",
-        "takes": f"up to {most} of measuring (at least {least}) in at most {found.sessions} sessions of "
-        f"fresh instances{look}; about {found.afterwards_s:.0f} s more for verdicts and page, and before it "
-        "the preparing of the images",
+        "takes": f"{_takes(found)} in at most {found.sessions} sessions of fresh instances{look}; about "
+        f"{found.afterwards_s:.0f} s more for verdicts and page, and before it the preparing of the images",
     }
     text = [line(f"dry run: profile {found.profile}, seed {found.seed}; nothing was measured")]
     for name, words in parts.items():
@@ -34,6 +32,13 @@ def lines(found: Preview, command_line: str, width: int) -> list[Text]:
     noise = "how noisy this host is, and what it is too noisy to tell:"
     text += [*wrapped(noise, width, "unknown   "), *pasteable("          ", command("doctor"), width)]
     return [*text, *pasteable("start     ", command_line, width)]
+
+
+def _takes(found: Preview) -> str:
+    least = _minutes(found.least_s)
+    if found.least_s > found.seconds:
+        return f"about {least} of measuring, whatever the budget,"
+    return f"up to {_minutes(found.seconds)} of measuring (at least {least})"
 
 
 def _minutes(seconds: float) -> str:
