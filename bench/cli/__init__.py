@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from typing import Annotated
 
@@ -10,11 +11,13 @@ import typer
 from bench.cli import tuning, verbs
 from bench.cli.console import make_writable
 from bench.cli.errors import Gated
+from bench.cli.help import Verb, Verbs
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="ninetynine",
+    cls=Verbs,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
@@ -42,27 +45,27 @@ def _options(
     pass
 
 
-app.command("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
+_verb = functools.partial(app.command, cls=Verb)
+
+_verb("run", epilog="Example: ninetynine run --backends host,runtime --families cpu,memory --seed 7")(
     verbs.run
 )
-app.command("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
-app.command("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
-app.command("judge", epilog="Example: ninetynine judge old=before.json new=after.json --baseline old")(
-    verbs.judge
-)
+_verb("show", epilog=f"Example: ninetynine show {_RUN} --json")(verbs.show)
+_verb("report", epilog=f"Example: ninetynine report {_RUN} --out /tmp/report.html")(verbs.report)
+_verb("judge", epilog="Example: ninetynine judge old=before.json new=after.json --baseline old")(verbs.judge)
 app.command(
     "compare",
     cls=Gated,
     epilog="Example: ninetynine compare results/monday results/tuesday --gate --margin 0.95",
 )(verbs.compare)
-app.command("list", epilog="Example: ninetynine list metrics")(verbs.show_list)
-app.command("doctor", epilog="Example: ninetynine doctor --json")(verbs.doctor)
-app.command(
+_verb("list", epilog="Example: ninetynine list metrics")(verbs.show_list)
+_verb("doctor", epilog="Example: ninetynine doctor --json")(verbs.doctor)
+_verb(
     "tune",
     context_settings={"allow_interspersed_args": False},
     epilog="Example: ninetynine tune -- ninetynine run --families cpu,memory",
 )(tuning.tune)
-app.command("untune", epilog="Example: ninetynine untune --json")(tuning.untune)
+_verb("untune", epilog="Example: ninetynine untune --json")(tuning.untune)
 
 
 def main() -> None:

@@ -14,9 +14,9 @@ from types import FrameType
 from typing import Any, ParamSpec
 
 import typer
-from typer.core import TyperCommand
 
 from bench.cli.console import complain
+from bench.cli.help import Verb
 from bench.errors import ExpectedError
 from bench.profiles import ProfileError
 
@@ -90,7 +90,7 @@ def gated(verb: Callable[P, int]) -> Callable[P, None]:
     return wrapped
 
 
-class Gated(TyperCommand):
+class Gated(Verb):
     """A command that exits with 3 on a usage error, because its 2 means "cannot tell"."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:

@@ -68,6 +68,11 @@ def seconds(option: str, text: str) -> float:
     return float(found[1]) * _UNITS[found[2]]
 
 
+def subject(typed: str | None) -> Subject | None:
+    """Return what is to be listed; None: everything. Raises CliError (status 2)."""
+    return None if typed is None else Subject(known("list", [typed], list(Subject))[0])
+
+
 def known(kind: str, typed: Iterable[str], names: Sequence[str]) -> list[str]:
     """Return the typed names. Raises CliError (status 2), which lists the known ones, if one is unknown."""
     found = list(typed)

@@ -294,9 +294,12 @@ def compare(
 @guarded
 def show_list(
     subject: Annotated[
-        names.Subject | None,
+        str | None,
         typer.Argument(
-            metavar="[WHAT]", help="backends, scenarios, metrics or runs. Default: all.", show_default=False
+            metavar="[WHAT]",
+            help="backends, scenarios, metrics or runs. Default: all.",
+            show_default=False,
+            autocompletion=lambda: list(names.Subject),
         ),
     ] = None,
     results: Annotated[Path, typer.Option(metavar="DIR", help="The directory with the runs.")] = Path(
@@ -307,7 +310,7 @@ def show_list(
     """List backends (with their state here), scenarios, metrics, and runs."""
     from bench.cli import listing
 
-    return listing.show_list(subject, results, as_json)
+    return listing.show_list(names.subject(subject), results, as_json)
 
 
 @guarded

@@ -297,7 +297,7 @@ def test_show_without_verdicts_names_the_command(finished):
     result = invoke("show", finished)
     assert result.exit_code == 1
     assert f"`ninetynine judge {finished}`" in result.stderr
-    assert invoke("judge", finished).exit_code == 0
+    assert invoke("judge", finished).exit_code == 1, "it was cut off"
     assert invoke("show", finished).exit_code == 0
 
 
@@ -311,6 +311,12 @@ def test_list_names_everything(finished):
         "complete",
     ):
         assert word in result.stdout
+
+
+def test_an_unknown_list_is_answered_with_the_known_ones():
+    result = invoke("list", "nope")
+    assert result.exit_code == 2
+    assert "unknown list 'nope': choose from backends, scenarios, metrics, runs" in result.stderr
 
 
 def test_list_metrics_as_json_has_definitions(events):
@@ -340,6 +346,7 @@ def test_every_verb_has_help_with_an_example(verb):
     result = invoke(verb, "--help")
     assert result.exit_code == 0
     assert f"Example: ninetynine {verb}" in result.stdout
+    assert not re.search(r"<(bool|str|path|int|float|list)", result.stdout)
 
 
 class Struck(list):
