@@ -175,6 +175,7 @@ def _show(console: Console, found: Diagnosis, everything: bool) -> None:
     """Print the answer, what to heed (or all checks), and the noise."""
     line(answer(found), "bold", console)
     shown = [one for one in found.checks if everything or one.state in ("bad", "warn")]
+    shown.sort(key=lambda one: one.state != "bad")  # what prevents measuring first
     rows = [
         (
             f"[{_STYLE[one.state]}]{one.state}[/]",

@@ -343,6 +343,15 @@ def test_the_answer_comes_first_and_what_is_fine_only_if_asked(fakes, monkeypatc
     assert "doctor --all" not in shown
 
 
+def test_what_prevents_measuring_comes_before_what_is_to_be_heeded(fakes, monkeypatch):
+    monkeypatch.setattr(doctor, "all_checks", lambda *args: [*CHECKS, check("backend host", "bad")])
+    lines = invoke("doctor", "--quick").stdout.splitlines()
+    assert lines[0].startswith("Can measure: no (backend host).")
+    assert [word for line in lines for word in line.split()[:1] if word in ("bad", "warn")] == [
+        "bad", "warn", "warn",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("within", "said"),
     [
