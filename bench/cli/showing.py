@@ -28,7 +28,7 @@ def report(run_dir: Path | None, out_file: Path | None) -> int:
 def show(run_dir: Path | None, what: str | None, everything: bool, as_json: bool) -> int:
     """Print a run, the newest by default; return the exit status. what: a claim or metric."""
     if run_dir is not None and what is None and len(run_dir.parts) == 1 and not run_dir.exists():
-        run_dir, what = None, str(run_dir)
+        run_dir, what = _newest_for(run_dir), str(run_dir)
     loaded = store.load(run_dir or newest())
     found = found_in(loaded, store.load_verdicts(loaded.directory))
     if as_json:
@@ -40,6 +40,14 @@ def show(run_dir: Path | None, what: str | None, everything: bool, as_json: bool
     else:
         screen(lambda width: (details.everything if everything else one_screen)(found, width))
     return BROKEN if damaged(loaded) else COMPLETE
+
+
+def _newest_for(typed: Path) -> Path:
+    """The newest run, of which `typed` may be a claim or metric."""
+    try:
+        return newest()
+    except CliError as error:
+        raise CliError(f"{typed}: no such run directory; {error}", error.status) from error
 
 
 def _unknown(what: str, known: list[str]) -> str:

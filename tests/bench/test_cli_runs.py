@@ -364,6 +364,12 @@ def test_a_verb_without_a_run_takes_the_newest():
     assert "cpu.integer" in invoke("show", "cpu.integer").stdout
 
 
+def test_a_run_that_is_not_there_is_named_where_there_is_none_at_all():
+    result = invoke("show", "typo")
+    assert result.exit_code == 2
+    assert "typo: no such run directory; no run below results/" in result.stderr
+
+
 def test_show_names_what_it_does_not_know(run):
     result = invoke("show", run, "memory.bandwith")
     assert result.exit_code == 2
