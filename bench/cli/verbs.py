@@ -14,6 +14,7 @@ from bench.claims import ALPHA, BASELINE, MARGIN
 from bench.cli import names
 from bench.cli.console import AsJson
 from bench.cli.errors import USAGE, CliError, gated, guarded
+from bench.profiles import MIN_SESSIONS
 
 NewestRun = Annotated[
     Path | None,
@@ -59,7 +60,7 @@ def run(
         float | None,
         typer.Option(
             metavar="SECONDS",
-            help="How long to measure; what decides a claim is measured five times in any case. "
+            help=f"How long to measure; what decides a claim is measured {MIN_SESSIONS} times in any case. "
             "Default: the profile's.",
         ),
     ] = None,

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from bench import journal, schema, store
 from bench.cli import app, concluding, console, running
 from bench.cli.dependencies import Dependencies, use
+from bench.profiles import MIN_SESSIONS
 from bench.testing import FakeBackend, fake_backends, fake_image, fake_scenarios
 from tests.paths import REPOSITORY
 
@@ -311,6 +312,11 @@ def test_list_names_everything(finished):
         "complete",
     ):
         assert word in result.stdout
+
+
+def test_the_help_of_a_budget_says_what_is_measured_in_any_case():
+    said = " ".join(invoke("run", "--help").stdout.replace("│", " ").split())
+    assert f"what decides a claim is measured {MIN_SESSIONS} times in any case" in said
 
 
 def test_an_unknown_list_is_answered_with_the_known_ones():
