@@ -16,6 +16,7 @@ from bench.cli.dependencies import cache_dir, current
 from bench.cli.documents import ComparedRun, ComparisonDocument, MeasuredAgain
 from bench.cli.errors import INTERRUPTED, CliError, interruptible
 from bench.cli.progress import progress
+from bench.cli.screen.layout import show, wrapped
 from bench.compare import BROKEN, RunComparison, UnlikeRunsError, compare, live, words
 from bench.compare.comparability import Difference
 from bench.compare.compare_runs import believed, check_numbers, refuse_unlike
@@ -200,7 +201,7 @@ def _show(found: RunComparison, second: Live | None) -> None:
     for name, loaded in (("OLD", found.old), ("NEW", found.new)):
         line(f"{name}: {loaded.directory}, {loaded.run.plan.profile}, {loaded.run.started}")
     for note in (*map(_difference, found.differences), *found.notes):
-        line(f"note: {note}")
+        show(out(), wrapped(note, out().width, "note: "))
     absent = Counter((row.state, row.verdict.arm, row.verdict.reason) for row in found.rows if _absent(row))
     for (state, arm, why), number in absent.items():
         line(f"{state}: {count(number, 'reading')} of {arm} ({why})", _STYLE[state])

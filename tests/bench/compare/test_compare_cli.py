@@ -74,6 +74,14 @@ def test_a_narrow_table_names_its_cells_as_a_wide_one_its_columns(runs, monkeypa
     assert "  NEW / OLD [interval]: 9" in invoke(runs / "old", runs / "slower").stdout
 
 
+def test_notes_fit_the_width(runs, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    other = write(tmp_path / "other", drawn(seed=2), host=msgspec.structs.replace(fake_host(), kernel="7.0"))
+    lines = invoke(runs / "old", other, "--allow", "kernel").stdout.splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("note: kernel differs"))
+    assert max(map(len, lines[first : first + 2])) <= 40
+
+
 def test_the_answer_of_a_long_table_stands_at_its_end_too(runs, monkeypatch):
     monkeypatch.setattr(comparing, "SCREEN", 2)
     lines = invoke(runs / "old", runs / "slower").stdout.splitlines()
