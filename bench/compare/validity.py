@@ -58,5 +58,5 @@ def _notes(loaded: Loaded, rows: list[Verdict]) -> list[str]:
         notes.append(f"{loaded.directory}: {run.status}; compared with the {there} sessions it has")
     weak = next((row for row in rows if row.claim == POSITIVE and row.verdict == "inconclusive"), None)
     if weak is not None:
-        notes.append(f"{loaded.directory}: the run lacked power: {weak.reason}")
+        notes.append(f"{loaded.directory}: {weak.reason}")
     return notes

@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from bench.compare import CompareError, compare
-from bench.model import Looks
+from bench.compare import CompareError, compare, validity
+from bench.model import POSITIVE, Looks
 from tests.bench.compare.made import METRICS, drawn, loaded, metric, record
+from tests.reports.made_verdicts import verdict
 
 MANY = tuple(metric(f"cpu.m{number}") for number in range(8))
 
@@ -45,6 +46,12 @@ def test_an_interrupted_run_is_compared_with_what_it_has(tmp_path):
     found = compare(old, new, margin=0.97)
     assert found.outcome.answer == "nothing worse"
     assert f"{new.directory}: interrupted; compared with the 5 sessions it has" in found.notes
+
+
+def test_a_run_that_lacked_power_says_so_once(tmp_path):
+    run = loaded(tmp_path / "run", drawn())
+    weak = verdict(POSITIVE, "joint", "inconclusive", notes=("this run lacked the power to see 2 % in cpu",))
+    assert validity._notes(run, [weak]) == [f"{run.directory}: this run lacked the power to see 2 % in cpu"]
 
 
 def test_without_a_control_no_row_decides_and_each_says_why(tmp_path):
