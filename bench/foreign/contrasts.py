@@ -115,7 +115,7 @@ def _contrast(table: Table, found: _Sorted, key: Pair, base: Pair, *, measured: 
     )
     if flaw:
         return Contrast(metric=key[0], system=key[1], flaw=flaw, how=remarks)
-    one = _one(found, key, base, table.caveat)
+    one = _one(found, key, base, table.caveats.get(key[0], ""))
     flaw = join(*(found.flaws_of_values.get(each, "") for each in (key, base)))
     return msgspec.structs.replace(one, flaw=flaw, how=join(one.how, remarks))
 

@@ -9,7 +9,8 @@ a system, each file is a session.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -18,8 +19,10 @@ import pandas as pd
 from bench.foreign import delimited, hyperfine, parquet, sources, tools
 from bench.foreign.measured import Benchmark, ToolFile
 from bench.foreign.sources import Source
-from bench.foreign.table import ChoiceError, ForeignError, Pair, Table, clean
+from bench.foreign.table import ChoiceError, ForeignError, Table, clean
 from bench.judging.rows import join
+
+K = TypeVar("K", bound=Hashable)
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +64,7 @@ def joined(files: Sequence[tuple[Source, Table | ToolFile]], by: str = "") -> Ta
         ),
         remarks=_merged(part.table.remarks for part in parts),
         broken=_merged(part.table.broken for part in parts),
-        caveat=join(*dict.fromkeys(part.table.caveat for part in parts)),
+        caveats=_merged(part.table.caveats for part in parts),
         crossed=all(part.table.crossed for part in parts),
     )
 
@@ -106,7 +109,7 @@ def _named(file: ToolFile, system: str, by: str) -> Table:
         kind=file.kind,
         remarks={(metric, name): one.remark for metric, name, one in rows if one.remark},
         broken={(metric, name): one.error for metric, name, one in rows if one.error},
-        caveat=file.caveat,
+        caveats={metric: file.caveat for metric, *_ in rows if file.caveat},
         crossed=bool(system or by),
     )
 
@@ -126,9 +129,9 @@ def _names(file: ToolFile, one: Benchmark, system: str, by: str) -> tuple[str, s
     return clean(one.group if lone else one.name), system
 
 
-def _merged(notes: Iterable[dict[Pair, str]]) -> dict[Pair, str]:
-    """Join the notes on each (metric, system) from all files, without repetitions."""
-    found: dict[Pair, dict[str, None]] = {}
+def _merged(notes: Iterable[dict[K, str]]) -> dict[K, str]:
+    """Join the notes on each metric, or metric and system, from all files, without repetitions."""
+    found: dict[K, dict[str, None]] = {}
     for one in notes:
         for key, text in one.items():
             found.setdefault(key, {})[text] = None

@@ -35,16 +35,16 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     frame: columns metric, system, session, block, unit (text, "" if not given), value (float), better, place
     (names the row's file) and row (its number there). kind: the recognised format. remarks: notes for the
-    reader, by metric and system. broken: why no verdict can rest on the values, if there are any. caveat:
-    what the tool's method does not cover if no session is named. crossed: every system should have every
-    metric.
+    reader, by metric and system. broken: why no verdict can rest on the values, if there are any.
+    caveats: what the tool's method does not cover if no session is named, by metric. crossed: every system
+    should have every metric.
     """
 
     frame: pd.DataFrame
     kind: str
     remarks: dict[Pair, str] = {}
     broken: dict[Pair, str] = {}
-    caveat: str = ""
+    caveats: dict[str, str] = {}
     crossed: bool = True
 
     @property

@@ -77,6 +77,15 @@ def test_hyperfine_commands_are_systems_with_one_metric():
     assert "measured one command after the other" in row.reason
 
 
+def test_what_a_tool_cannot_show_is_said_of_its_own_metrics(tmp_path: Path):
+    table = tmp_path / "more.csv"
+    rows = [f"size,{one},{value},lower\n" for one in ("host", "box") for value in (3, 4, 5, 7)]
+    table.write_text("metric,system,value,better\n" + "".join(rows))
+    found = judge_table(gather([HYPERFINE[0], str(table)]), "host", 0.99, 0.05)
+    said = {row.metric: "one command after the other" in row.reason for row in found}
+    assert said == {"time": True, "size": False}
+
+
 def test_several_files_of_hyperfine_are_sessions():
     found = gather(HYPERFINE)
     assert found.kind == "5 files of hyperfine"
