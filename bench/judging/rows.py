@@ -119,10 +119,12 @@ def judge_one(
     if short:
         state, doubt = "inconclusive", ""
     undecided = not short and state == "inconclusive"
+    # What a run gave up says in minutes how far away it is (bench.judge).
+    ahead = undecided and not spending.gave_up(comparison)
     texts = notes(
         short,
         doubt,
-        *(more_data(claim, comparison, interval) if undecided else ()),
+        *(more_data(claim, comparison, interval) if ahead else ()),
         spending.note(comparison, undecided=undecided),
         *losses(comparison, lost),
     )

@@ -35,6 +35,10 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         stop, end = _first(self.closed, comparison), self.end(comparison)
         return None if stop is None or (end is not None and stop >= end) else stop
 
+    def gave_up(self, comparison: Comparison) -> bool:
+        """Whether a look put it out of reach."""
+        return _first(self.given_up, comparison) is not None
+
     def exhausted(self, comparison: Comparison) -> bool:
         """Whether the plan has no more pairs, so that this was its last look."""
         end = self.end(comparison)
@@ -49,7 +53,7 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         if self.looks is None:
             return alpha
         first, last, own = self.looks.first, self.looks.last, comparison.series.n_sessions
-        if self.stopped(comparison) is not None or _first(self.given_up, comparison) is not None:
+        if self.stopped(comparison) is not None or self.gave_up(comparison):
             # One that was ended for another's sake before a look of its own was due is read as at its first.
             return level(alpha, max(own, first), first, last, final=False)
         return level(alpha, own, first, last, final=self.final or self.exhausted(comparison))

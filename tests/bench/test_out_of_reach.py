@@ -29,6 +29,8 @@ def test_a_row_that_was_given_up_says_so_and_gets_no_more_alpha_than_its_last_lo
     given_up = row((OutOfReach(scenario=METRIC, arm="runtime", sessions=5, seconds=1234.0),))
     assert (usual.out_of_reach, usual.minutes) == (False, None)
     assert (given_up.out_of_reach, given_up.minutes) == (True, 20.6)
+    assert "more sessions" in usual.reason or "not in sight" in usual.reason
+    assert "sessions like these" not in given_up.reason and "not in sight" not in given_up.reason
     assert given_up.low < usual.low <= usual.high < given_up.high, "it stopped by the data, so not all of it"
     unseen = row((OutOfReach(scenario=METRIC, arm="runtime", sessions=5, seconds=None),))
     assert (unseen.out_of_reach, unseen.minutes) == (True, None)
