@@ -10,7 +10,8 @@ The order, from the outside in:
 
 How often a scenario is visited in a session follows from the budget and from what visits are known to cost.
 Each is visited once, without which there is no verdict; where that alone exceeds the core's share of the
-budget, what no sentence rests on comes in every second session, the dearest first. Then come several visits
+budget, what no sentence rests on comes in every second session, the dearest first, and if that is not enough,
+the suite's own questions come after the core, where there is time. Then come several visits
 of what is cheap and noisy (bench.profiles.PAIRS); what is left goes where one more visit lowers a mean's
 variance most for its cost, primary metrics counting more. The *core* is the sessions before the first look at
 the data (all, where a run does not look). The plan goes on after it to the last session that may be, with
@@ -308,7 +309,7 @@ class _Draft:
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
-        self.thinned: dict[str, int] = {}
+        self.thinned: dict[str, int | None] = {}
         self.in_core = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
@@ -377,7 +378,8 @@ class _Draft:
             offers = [
                 (_weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
-                if (now := visits[s.name]) < self.most(s)
+                if self.thinned.get(s.name, 0) is not None
+                and (now := visits[s.name]) < self.most(s)
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
             ]
             if not offers:
@@ -387,10 +389,11 @@ class _Draft:
             left -= cost
 
     def _thin(self, left: float) -> float:
-        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits.
+        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits;
+        then let the suite's own questions wait until after the core.
 
         left: seconds, below zero where the core exceeds its share; returns what they are then. Only a core of
-        several sessions is thinned: each scenario comes at least twice.
+        several sessions is thinned.
         """
         least = DEAR * self.profile.budget_s
         slow = [arm for arm, one in self.paces.items() if one.slow]
@@ -404,11 +407,16 @@ class _Draft:
             before = self.price(scenario, 1)
             self.thinned[scenario.name] = place % 2
             left += before - self.price(scenario, 1)
+        for scenario in [s for s in dear if s.name in self.thinned and _is_primary(s)]:
+            if left >= 0:
+                break
+            left += self.price(scenario, 1)
+            self.thinned[scenario.name] = None
         return left
 
     def _comes(self, scenario: Scenario, session: int) -> bool:
         """Whether a session of the core has a scenario."""
-        return session % 2 == self.thinned.get(scenario.name, session % 2)
+        return self.thinned.get(scenario.name, session % 2) == session % 2
 
     def steps(self, rng: random.Random) -> list[Step]:
         found: list[Step] = []

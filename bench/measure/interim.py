@@ -212,6 +212,7 @@ class Interim:
             scenario=scenario,
             primary=bool(deciding),
             sentence=any(one.sentence for one in deciding),
+            subject=bool(arms & self._plan.subjects),
             to_go=to_go,
             block_s=block_s,
             blocks=blocks,

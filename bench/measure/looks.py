@@ -4,10 +4,10 @@ The control arms cost time and decide nothing, so they stay only where an arm th
 baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
 
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
-those of the seven sentences before the suite's own questions and the cheapest verdict first; those out of
-reach share what remains, spread over the sessions that may come, since one more session is worth more than
-one more visit in the same. Each look makes a new forecast. Metrics that only explain get what no open claim
-can use.
+those of the seven sentences about the run's subject before those about other systems, these before the
+suite's own questions, and the cheapest verdict first; those out of reach share what remains, spread over the
+sessions that may come, since one more session is worth more than one more visit in the same. Each look makes
+a new forecast. Metrics that only explain get what no open claim can use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     to_go: sessions until the nearest of its verdicts (at least 1, inf: not in sight), with `blocks` in each.
     block_s: seconds of one block of it, all arms that attend. most: blocks that a session may have. sentence:
-    it decides one of the seven sentences.
+    it decides one of the seven sentences. subject: about the system that the run is for, which has a second
+    copy.
     """
 
     scenario: str
@@ -35,6 +36,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     most: int
     sentence: bool = True
+    subject: bool = True
+
+    @property
+    def tier(self) -> int:
+        """Which come first. What one more session decides is not put off for what may never be."""
+        if not self.sentence:
+            return 2
+        return 0 if self.subject or self.to_go <= 1 else 1
 
     @property
     def session_s(self) -> float:
@@ -65,8 +74,8 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     """
     ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
     given: dict[str, int] = {}
-    for tier in (True, False):
-        mine = [one for one in ordered if one.primary and one.sentence is tier]
+    for tier in range(3):
+        mine = [one for one in ordered if one.primary and one.tier == tier]
         found, whole = _tier(mine, left_s, sessions_left)
         given |= found
         left_s -= _spent(mine, found, sessions_left)
@@ -76,7 +85,7 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
         given |= _share([one for one in ordered if not one.primary], left_s, sessions_left)
     primary = [one for one in ordered if one.primary]
     if primary and not any(one.scenario in given for one in primary):
-        cheapest = min(primary, key=lambda one: (not one.sentence, one.block_s, one.scenario))
+        cheapest = min(primary, key=lambda one: (one.tier, one.block_s, one.scenario))
         return {cheapest.scenario: 1}
     return given
 

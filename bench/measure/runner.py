@@ -46,6 +46,9 @@ _ENDED: dict[EndedBecause, str] = {
 """For the reason of steps that are left out at the end."""
 
 
+_NO_TIME = "no time was left for it; run --until-decided or --profile full, or name its family by --families"
+
+
 class Site(msgspec.Struct, kw_only=True):
     """What a plan's names stand for here. `resources` make what a family's scenarios share, when needed.
 
@@ -160,6 +163,7 @@ class _Runner:
             with self.closing:
                 because = self._sessions()
             self._report_silent_arms()
+            self._report_unvisited()
         except KeyboardInterrupt:
             status, because = "interrupted", "interrupted"
         finally:
@@ -379,6 +383,17 @@ class _Runner:
     def _note(self, text: str) -> None:
         self.journal.append(NoteLine(text=text))
         self.observer.note(text)
+
+    def _report_unvisited(self) -> None:
+        """What waited for the time that the core leaves, and got none, is missing."""
+        visited = {(step.scenario, step.arm) for step in self.plan.steps if step.order in self.ledger.done}
+        heard = {arm for _, arm in visited}
+        waited = [step for step in self.plan.steps if step.scenario in self.plan.thinned]
+        for scenario, arm in dict.fromkeys((step.scenario, step.arm) for step in waited):
+            if arm in self.plan.systems and arm in heard and (scenario, arm) not in visited:
+                for metric in self.site.scenarios[scenario].metrics:
+                    gap = NotMeasured(arm=arm, metric=metric.name, reason=_NO_TIME)
+                    self.journal.append(MissingLine(missing=gap))
 
     def _report_silent_arms(self) -> None:
         """An arm with steps and without one valid sample is missing, whatever the reason was."""

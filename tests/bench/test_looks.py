@@ -44,6 +44,7 @@ candidates = st.lists(
         blocks=st.integers(1, 4),
         most=st.integers(4, 9),
         sentence=st.booleans(),
+        subject=st.booleans(),
     ),
     max_size=12,
 )
@@ -75,6 +76,24 @@ def test_what_is_in_reach_is_visited_in_full_the_cheapest_first():
     assert 1 <= given_blocks["dear"] < 4, "108 s are not there, so it shares the 92 s that are"
 
 
+def test_what_is_open_about_other_systems_waits_for_the_runs_subject_unless_it_is_nearly_decided():
+    subject = candidate("subject", to_go=5, block_s=4)
+    other = msgspec.structs.replace(candidate("other", to_go=2), subject=False)
+    assert allocate([subject, other], 60, 5).keys() == {"subject"}
+    nearly = msgspec.structs.replace(other, to_go=1.0)
+    assert allocate([subject, nearly], 60, 5)["other"] == 4
+    assert allocate([subject, other], 600, 5).keys() == {"subject", "other"}
+
+
+def test_the_subject_of_a_run_is_the_system_with_a_second_copy_and_without_one_each():
+    assert PLAN.subjects == {"runtime"}
+    assert make_plan(PROFILES["quick"], 1, fake_arms(crun="crun", vm="vm-tcg"), SCENARIOS).subjects == {
+        "crun",
+        "vm-tcg",
+    }
+    assert make_plan(PROFILES["quick"], 1, HOST, SCENARIOS).subjects == {"host-b"}
+
+
 def test_what_is_out_of_reach_is_spread_over_the_sessions_that_may_come():
     far = [candidate("a", to_go=math.inf), candidate("b", to_go=90)]
     assert allocate(far, 1000, 5) == {"a": 4, "b": 4}
@@ -98,8 +117,8 @@ def test_an_allocation_never_starves_what_decides(them, left_s, sessions_left):
         assert any(one.primary for one in them if one.scenario in found)
     cost = sum(one.block_s * found.get(one.scenario, 0) for one in them)
     primary = [one for one in them if one.primary]
-    last_resort = [one for one in primary if one.sentence] or primary
-    cheapest = min((one.block_s for one in last_resort), default=0.0)
+    first = min((one.tier for one in primary), default=0)
+    cheapest = min((one.block_s for one in primary if one.tier == first), default=0.0)
     assert cost <= max(left_s, cheapest) * 1.001
 
 

@@ -8,7 +8,7 @@ import pytest
 from bench import measure, plan
 from bench.journal import Journal
 from bench.measure.time_budget import TimeBudget
-from bench.profiles import MIN_SESSIONS
+from bench.profiles import MIN_SESSIONS, PROFILES
 from bench.testing import FakeClock, FakeScenario, fake_scenarios
 from tests.bench.walking import SMALL, Bench
 
@@ -69,6 +69,22 @@ def test_a_failed_slice_is_an_invalid_sample_with_its_reason(tmp_path):
     }
     assert {(s.value, s.set_aside) for s in bad} == {(None, "failed")}
     assert len(bad) == sum(1 for s in bench.plan.steps if (s.arm, s.scenario) == ("runtime", "cpu.integer"))
+
+
+def test_what_waited_for_time_and_got_none_is_missing(tmp_path):
+    scenarios = [
+        FakeScenario("cpu.integer", "cpu", cost_s=1.0),
+        FakeScenario("disk.randread.layer", "disk", cost_s=1.0),
+    ]
+    hasty = msgspec.structs.replace(PROFILES["quick"], budget_s=0.01)
+    bench = Bench(
+        tmp_path, scenarios, hasty, lambda event: bench.clock.advance(1.0) or "", {"runtime": "runtime"}
+    )
+    assert {s.scenario for s in bench.plan.steps if s.session < bench.plan.core} == {"cpu.integer"}
+    assert bench.run().ended_because == "budget"
+    (gap,) = bench.read().missing
+    assert (gap.arm, gap.metric) == ("runtime", "disk.randread.layer")
+    assert gap.reason.startswith("no time was left for it")
 
 
 def test_an_arm_that_fails_three_times_in_a_row_is_left_out_and_others_go_on(tmp_path):

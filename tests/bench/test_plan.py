@@ -159,9 +159,9 @@ def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs
 
 def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_says_so():
     scenarios = [
-        FakeScenario("cpu.integer", "cpu", cost_s=2.0),
-        FakeScenario("disk.randread.layer", "disk", cost_s=20.0),
-        FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=12.0),
+        FakeScenario("cpu.integer", "cpu", cost_s=1.5),
+        FakeScenario("disk.randread.layer", "disk", cost_s=3.0),
+        FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=3.9),
         FakeScenario("cpu.page_fault", "cpu", role="stress", cost_s=0.001),
     ]
     found = plans.make_plan(PROFILES["quick"], 1, ARMS[:5], scenarios)
@@ -172,6 +172,21 @@ def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_say
     assert sessions["cpu.syscall"] == [1, 3], "by turns, so that sessions take about as long"
     assert sessions["cpu.integer"] == sessions["cpu.page_fault"] == [0, 1, 2, 3]
     assert not quick().thinned
+
+
+def test_a_core_that_is_still_too_dear_leaves_the_suites_own_questions_to_what_comes_after_it():
+    scenarios = [
+        FakeScenario("cpu.integer", "cpu", cost_s=5.0),
+        FakeScenario("disk.randread.layer", "disk", cost_s=10.0),
+        FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=12.0),
+    ]
+    found = plans.make_plan(PROFILES["quick"], 1, ARMS[:5], scenarios)
+    there = {name: {s.session for s in found.steps if s.scenario == name} for name in found.scenarios}
+    assert there["disk.randread.layer"] == set(range(found.core, found.sessions))
+    assert there["cpu.syscall"] == {1, 3, *range(found.core, found.sessions)}, "what explains is not put off"
+    assert set(found.thinned) == {"disk.randread.layer", "cpu.syscall"}
+    later = Counter(s.session for s in found.steps if (s.scenario, s.arm) == ("disk.randread.layer", "host"))
+    assert set(later.values()) == {plans.LATER}
 
 
 def test_cheap_slices_that_decide_come_several_times_a_session():
