@@ -6,7 +6,8 @@ The order, from the outside in:
       group   scenarios with an equal InstanceSpec share one instance; those that start their own are "own"
         block     every scenario that is due, every fast arm once
           scenario  shuffled
-            arm       shuffled, one directly after the other, so that a pair's sides lie close in time
+            arm       shuffled, one directly after the other; those that verdicts pair (host and runtime,
+                      their second copies) are neighbours: what else the machine does lasts for some slices
 
 How often a scenario is visited in a session follows from the budget and from what visits are known to cost.
 Each is visited once, without which there is no verdict; where that alone exceeds the core's share of the
@@ -242,6 +243,14 @@ def _first_slices(
     return [cheapest[arm] for arm in dict.fromkeys(step.arm for step in steps) if not paces[arm].slow]
 
 
+def neighbours(arms: Iterable[ArmPlan]) -> tuple[tuple[str, str], ...]:
+    """The pairs that verdicts about the run's subject rest on: baseline and subject, and their copies."""
+    copy = {arm.twin_of: arm.name for arm in arms if arm.twin_of}
+    base = next((arm.name for arm in arms if arm.role == "baseline"), "")
+    subject = next((arm.name for arm in arms if arm.is_system and arm.name in copy), "")
+    return ((base, subject), (copy[base], copy[subject])) if subject and base in copy else ()
+
+
 def spread(count: int, size: int) -> list[int]:
     """`count` indices spread evenly over range(size), always with 0. count <= size."""
     return [index * size // count for index in range(count)]
@@ -301,6 +310,7 @@ class _Draft:
     ) -> None:
         self.profile = profile
         self.paces = {arm.name: pace(arm, prices) for arm in arms}
+        self.neighbours = neighbours(arms)
         self.scenarios = scenarios
         idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
         self.excluded = excluded | idle
@@ -437,8 +447,7 @@ class _Draft:
             for scenario in turn:
                 visit = due[scenario.name].index(block)
                 arms = self._turn_arms(scenario, session, visit, len(due[scenario.name]))
-                rng.shuffle(arms)
-                for arm in arms:
+                for arm in self._in_order(rng, arms):
                     step = Step(
                         order=len(found),
                         session=session,
@@ -448,6 +457,16 @@ class _Draft:
                         arm=arm,
                     )
                     found.append(step)
+
+    def _in_order(self, rng: random.Random, arms: Sequence[str]) -> list[str]:
+        """The arms of a turn in random order, neighbours side by side, either of them first."""
+        paired = {arm for pair in self.neighbours for arm in pair}
+        units = [[arm for arm in pair if arm in arms] for pair in self.neighbours]
+        units += [[arm] for arm in arms if arm not in paired]
+        for unit in units:
+            rng.shuffle(unit)
+        rng.shuffle(units)
+        return [arm for unit in units for arm in unit]
 
     def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
         """The blocks of a session that a scenario is visited in."""

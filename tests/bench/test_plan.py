@@ -56,6 +56,24 @@ def test_the_same_seed_gives_the_same_bytes():
     assert plans.encoded(quick(7)) == plans.encoded(quick(7))
 
 
+def test_what_verdicts_pair_is_neighbours_and_either_of_them_is_first():
+    turns = [
+        [step.arm for step in turn]
+        for _, turn in groupby(quick().steps, key=lambda s: (s.session, s.group, s.block, s.scenario))
+    ]
+    for one, other in (("host", "runtime"), ("host-b", "runtime-b")):
+        apart = [turn.index(other) - turn.index(one) for turn in turns if {one, other} <= set(turn)]
+        assert set(apart) == {1, -1}
+        assert 0.4 < sum(place == 1 for place in apart) / len(apart) < 0.6
+    firsts = Counter(turn[0] for turn in turns)
+    assert {"host", "host-b", "host-2pct", "runtime", "runtime-b"} <= firsts.keys()
+
+
+def test_a_run_of_one_system_without_a_copy_has_no_neighbours():
+    assert plans.neighbours(fake_arms(crun="crun")) == ()
+    assert plans.neighbours(fake_arms()) == ()
+
+
 def test_another_seed_gives_another_order_of_the_same_visits():
     one, other = quick(1), quick(2)
     assert [s.arm for s in one.steps] != [s.arm for s in other.steps]
