@@ -177,7 +177,7 @@ def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs
 
 def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_says_so():
     scenarios = [
-        FakeScenario("cpu.integer", "cpu", cost_s=1.5),
+        FakeScenario("cpu.integer", "cpu", cost_s=0.9),
         FakeScenario("disk.randread.layer", "disk", cost_s=3.0),
         FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=3.9),
         FakeScenario("cpu.page_fault", "cpu", role="stress", cost_s=0.001),
