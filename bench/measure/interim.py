@@ -205,9 +205,8 @@ class Interim:
         open_here = [self._progress.get((scenario, arm)) for arm in sorted(arms)]
         there = [one for one in open_here if one is not None]
         deciding = [one for one in there if one.primary]
-        to_go, blocks = self._best(
-            deciding or there, self._least(scenario, most), most, block_s, sessions_left
-        )
+        least = self._least(scenario, most)
+        to_go, blocks = self._best(deciding or there, least, most, block_s, sessions_left)
         return Candidate(
             scenario=scenario,
             primary=bool(deciding),
@@ -217,6 +216,7 @@ class Interim:
             block_s=block_s,
             blocks=blocks,
             most=most,
+            least=least,
         )
 
     def _best(

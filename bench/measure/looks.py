@@ -24,9 +24,10 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A scenario that is open for at least one arm.
 
     to_go: sessions until the nearest of its verdicts (at least 1, inf: not in sight), with `blocks` in each.
-    block_s: seconds of one block of it, all arms that attend. most: blocks that a session may have. sentence:
-    it decides one of the seven sentences. subject: about the system that the run is for, which has a second
-    copy.
+    block_s: seconds of one block of it, all arms that attend. most: blocks that a session may have. least:
+    that it has if any; the median of fewer pairs bears no outlier, and weighs as much as any other session's.
+    sentence: it decides one of the seven sentences. subject: about the system that the run is for, which has
+    a second copy.
     """
 
     scenario: str
@@ -35,6 +36,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     block_s: float
     blocks: int
     most: int
+    least: int = 1
     sentence: bool = True
     subject: bool = True
 
@@ -86,7 +88,7 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     primary = [one for one in ordered if one.primary]
     if primary and not any(one.scenario in given for one in primary):
         cheapest = min(primary, key=lambda one: (one.tier, one.block_s, one.scenario))
-        return {cheapest.scenario: 1}
+        return {cheapest.scenario: cheapest.least}
     return given
 
 
@@ -132,14 +134,14 @@ def _until(one: Candidate, sessions_left: int) -> float:
 def _share(candidates: Sequence[Candidate], left_s: float, sessions_left: int) -> dict[str, int]:
     """About the same part of its blocks for each, so that `left_s` lasts for all sessions.
 
-    One block of each at the least, the cheapest first, while that much is left at all.
+    The least that a session may have of each, the cheapest first, while that much is left at all.
     """
     given: dict[str, int] = {}
     spent = 0.0
-    for one in sorted(candidates, key=lambda one: (one.block_s, one.scenario)):
-        if spent + one.block_s <= left_s:
-            given[one.scenario] = 1
-            spent += one.block_s
+    for one in sorted(candidates, key=lambda one: (one.least * one.block_s, one.scenario)):
+        if spent + one.least * one.block_s <= left_s:
+            given[one.scenario] = one.least
+            spent += one.least * one.block_s
     room = left_s / sessions_left - spent
     while True:
         more = [one for one in candidates if given.get(one.scenario, one.blocks) < one.blocks]

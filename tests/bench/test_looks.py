@@ -94,6 +94,14 @@ def test_the_subject_of_a_run_is_the_system_with_a_second_copy_and_without_one_e
     assert make_plan(PROFILES["quick"], 1, HOST, SCENARIOS).subjects == {"host-b"}
 
 
+def test_a_session_has_as_many_pairs_as_bear_an_outlier_or_none():
+    far = [msgspec.structs.replace(candidate(name, to_go=math.inf, blocks=9), least=5) for name in "ab"]
+    assert allocate(far, 12, 6) == {"a": 5, "b": 5}, "and not two in each of six sessions"
+    assert allocate(far, 9, 6) == {"a": 5}
+    assert allocate(far, 3, 6) == {"a": 5}, "the clock ends a run"
+    assert allocate(far, 90, 6) == {"a": 8, "b": 7}
+
+
 def test_what_is_out_of_reach_is_spread_over_the_sessions_that_may_come():
     far = [candidate("a", to_go=math.inf), candidate("b", to_go=90)]
     assert allocate(far, 1000, 5) == {"a": 4, "b": 4}
