@@ -211,13 +211,18 @@ def forecast(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) ->
     cheapest = {group: _cheapest(members, scenarios, paces) for group, members in groups.items()}
     found = []
     for (session, group), steps in visits.items():
-        seconds = sum(visit_s(scenarios[step.scenario], paces[step.arm]) for step in steps)
+        seconds = sum(step_s(step, scenarios[step.scenario], paces[step.arm]) for step in steps)
         if group != OWN:
             seconds += sum(paces[arm].start_s for arm in {step.arm for step in steps})
             warm = _first_slices(steps, cheapest[group], profile, paces)
             seconds += sum(visit_s(scenarios[step.scenario], paces[step.arm]) for step in warm)
         found.append((session, group, seconds))
     return found
+
+
+def step_s(step: Step, scenario: Scenario, pace: Pace) -> float:
+    """Forecast seconds of a step; what is read from an instance that runs anyway takes none."""
+    return 0.0 if step.group != OWN and scenario.kind == "instance" else visit_s(scenario, pace)
 
 
 def _cheapest(
@@ -241,6 +246,11 @@ def _first_slices(
     if profile.warmup == "all":
         return list({(step.arm, step.scenario): step for step in reversed(steps)}.values())[::-1]
     return [cheapest[arm] for arm in dict.fromkeys(step.arm for step in steps) if not paces[arm].slow]
+
+
+def _add(found: list[Step], session: int, group: str, block: int, scenario: str, arm: str) -> None:
+    order = len(found)
+    found.append(Step(order=order, session=session, block=block, group=group, scenario=scenario, arm=arm))
 
 
 def neighbours(arms: Iterable[ArmPlan]) -> tuple[tuple[str, str], ...]:
@@ -320,6 +330,7 @@ class _Draft:
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
         self.thinned: dict[str, int | None] = {}
+        self.served = self._serving()
         self.in_core = self._fill()
 
     def attends(self, arm: str, scenario: Scenario) -> bool:
@@ -358,8 +369,31 @@ class _Draft:
                 if self._comes(scenario, session)
             )
             for arm in self.paces
-            if self.attends(arm, scenario)
+            if self.attends(arm, scenario) and not self._is_served(arm, scenario)
         )
+
+    def _serving(self) -> dict[str, str]:
+        """Slow arm → the group whose instance, once a session, serves what asks about a start.
+
+        An instance that starts in seconds is too dear to be started for one figure each: its start, memory
+        and disk are read from one that slices need anyway, of those without a volume. Only where a slow arm
+        joins one visit a session; more visits have starts of their own.
+        """
+        found: dict[str, str] = {}
+        for arm in [name for name, one in self.paces.items() if one.slow and self.profile.slow_visits == 1]:
+            there = [
+                group
+                for group, members in self.groups.items()
+                if group != OWN
+                and members[0].spec.volume is None
+                and any(self.attends(arm, one) for one in members)
+            ]
+            if there:
+                found[arm] = there[0]
+        return found
+
+    def _is_served(self, arm: str, scenario: Scenario) -> bool:
+        return scenario.from_start and arm in self.served
 
     def overhead(self) -> float:
         """Forecast seconds of instance starts and warm-ups over the core."""
@@ -439,6 +473,8 @@ class _Draft:
 
     def _group_steps(self, rng: random.Random, session: int, group: str, found: list[Step]) -> None:
         members = self.groups[group]
+        for arm in [arm for arm, serving in self.served.items() if serving == group]:
+            self._served_steps(session, group, arm, found)
         blocks = max(self.visits(s, session) for s in members)
         due = {s.name: self._due(s, session, blocks) for s in members}
         for block in range(blocks):
@@ -448,15 +484,17 @@ class _Draft:
                 visit = due[scenario.name].index(block)
                 arms = self._turn_arms(scenario, session, visit, len(due[scenario.name]))
                 for arm in self._in_order(rng, arms):
-                    step = Step(
-                        order=len(found),
-                        session=session,
-                        block=block,
-                        group=group,
-                        scenario=scenario.name,
-                        arm=arm,
-                    )
-                    found.append(step)
+                    _add(found, session, group, block, scenario.name, arm)
+
+    def _served_steps(self, session: int, group: str, arm: str, found: list[Step]) -> None:
+        """What is read from an arm's instance before its first slice."""
+        for scenario in self.groups.get(OWN, ()):
+            if (
+                self._is_served(arm, scenario)
+                and self.attends(arm, scenario)
+                and self.joined(arm, 1, session)
+            ):
+                _add(found, session, group, 0, scenario.name, arm)
 
     def _in_order(self, rng: random.Random, arms: Sequence[str]) -> list[str]:
         """The arms of a turn in random order, neighbours side by side, either of them first."""
@@ -477,7 +515,9 @@ class _Draft:
         return [
             arm
             for arm in self.paces
-            if self.attends(arm, scenario) and visit in spread(self.joined(arm, visits, session), visits)
+            if self.attends(arm, scenario)
+            and not self._is_served(arm, scenario)
+            and visit in spread(self.joined(arm, visits, session), visits)
         ]
 
 

@@ -22,6 +22,7 @@ from bench.backends.base import (
     BenchImage,
     Completed,
     Footprint,
+    Instance,
     InstanceSpec,
     NotAvailable,
     StartRecord,
@@ -223,6 +224,11 @@ class FakeScenario:
         self._cv = cv
         self._takes_s = takes_s
         self.spec = spec or InstanceSpec()
+        self.from_start = False
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """A fake start tells nothing."""
+        raise ScenarioError(f"{self.name}: no fake start tells anything")
 
     def run(self, context: Context) -> list[Reading]:
         """Return one reading. ScenarioError if the backend fails at `run`."""

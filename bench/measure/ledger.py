@@ -11,7 +11,7 @@ import msgspec
 from bench.journal import Contents
 from bench.measure.slices import Taken
 from bench.model import Place, Plan, Prices, Sample, Step
-from bench.plan import paces_of
+from bench.plan import paces_of, step_s
 from bench.profiles import MIN_SESSIONS, visit_s
 from bench.scenarios.base import Scenario
 
@@ -87,7 +87,7 @@ class RunLedger:
 
     def forecast(self, step: Step) -> float:
         """Seconds that a step was forecast to take."""
-        return visit_s(self._scenarios[step.scenario], self._paces[step.arm])
+        return step_s(step, self._scenarios[step.scenario], self._paces[step.arm])
 
     def spent(self, arms: Collection[str]) -> tuple[float, float]:
         """(seconds, forecast seconds) of all starts and visits of some arms so far."""

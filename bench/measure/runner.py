@@ -21,7 +21,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.backends.base import Backend
+from bench.backends.base import Backend, InstanceSpec
 from bench.journal import ClosedLine, Contents, DropLine, Journal, MissingLine, NoteLine, StartLine
 from bench.measure.arm import Arm
 from bench.measure.family_resources import FamilyResources, Maker
@@ -33,7 +33,7 @@ from bench.measure.slices import SliceTaker
 from bench.measure.slow import SlowArms
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import EndedBecause, NotMeasured, OutOfReach, Plan, Prices, Step
-from bench.plan import OWN, forecast, warmups
+from bench.plan import OWN, forecast, group_of, warmups
 from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
 
@@ -336,15 +336,31 @@ class _Runner:
     def _make_arms(self, session: int, group: str, steps: list[Step]) -> dict[str, Arm]:
         spec = None
         if group != OWN:
-            spec = msgspec.structs.replace(self.site.scenarios[steps[0].scenario].spec, cpus=self.plan.cpus)
+            known = (one for one in self.site.scenarios.values() if group_of(one) == group)
+            spec = msgspec.structs.replace(next(known).spec, cpus=self.plan.cpus)
         # The size of the environment shifts a program's stack, which alone can change its speed by percents
         # (Mytkowicz et al., ASPLOS 2009): drawn anew for each session, the same for all of its arms.
         pad = random.Random(f"{self.plan.seed}/{session}").randrange(4096)
         names = dict.fromkeys(step.arm for step in steps)
         return {
-            name: Arm(name, self.site.backends[name], spec, self.site.scratch / f"{session}-{name}", pad)
+            name: Arm(
+                name,
+                self.site.backends[name],
+                self._serving(spec, [step for step in steps if step.arm == name]),
+                self.site.scratch / f"{session}-{name}",
+                pad,
+            )
             for name in names
         }
+
+    def _serving(self, spec: InstanceSpec | None, steps: Sequence[Step]) -> InstanceSpec | None:
+        """The spec of an arm's instance; with the program whose first byte is awaited, where a step asks for
+        its start."""
+        asked = [self.site.scenarios[step.scenario].spec for step in steps if step.group != OWN]
+        first = next((one for one in asked if one.until_output), None)
+        if spec is None or first is None:
+            return spec
+        return msgspec.structs.replace(spec, argv=first.argv, until_output=True)
 
     def _start(self, session: int, group: str, arms: dict[str, Arm]) -> None:
         """Start the instances in a random order of their own, so that no arm always has the oldest one."""

@@ -16,6 +16,7 @@ from bench.measure.noise import Gauge, SliceConditions
 from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual, one_thread
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import Plan, Sample, Step
+from bench.plan import OWN
 from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, error_text
 
 STRIKES = 3
@@ -112,7 +113,10 @@ class SliceTaker:
         if arm.failure:
             return self._failed(scenario, start, arm.failure)
         try:
-            readings = scenario.run(self._context(step, arm))
+            if step.group != OWN and scenario.from_start and arm.instance is not None:
+                readings = scenario.of_start(arm.instance)
+            else:
+                readings = scenario.run(self._context(step, arm))
             _check(scenario, readings)
         except (ScenarioError, BackendError) as error:
             reason = str(error)

@@ -86,12 +86,18 @@ class Scenario(Protocol):
     spec: InstanceSpec
     """The instance that a slice needs; the plan adds cpus. Equal specs share one instance."""
 
+    from_start: bool
+    """Whether a slow arm's readings may come from the start of the session's instance, by `of_start`."""
+
     @property
     def family(self) -> str:
         """Scenarios that belong together; the first part of the name."""
 
     def run(self, context: Context) -> list[Reading]:
         """Measure once. Raises ScenarioError."""
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """What the start of an instance that runs on tells, where `from_start`. Raises ScenarioError."""
 
 
 class Workload(msgspec.Struct, kw_only=True):
@@ -108,11 +114,16 @@ class Workload(msgspec.Struct, kw_only=True):
     scales_work: bool = False
     kind: Literal["slice", "instance"] = "slice"
     spec: InstanceSpec = InstanceSpec(volume=VOLUME)
+    from_start: bool = False
 
     @property
     def family(self) -> str:
         """The first part of the name."""
         return self.name.partition(".")[0]
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """Nothing, unless a workload says what."""
+        raise ScenarioError(f"{self.name}: a start of {type(instance).__name__} tells nothing of it")
 
 
 class InstanceWorkload(Workload, kw_only=True):

@@ -101,6 +101,7 @@ class ExtraInstance(InstanceWorkload, kw_only=True):
     metrics: tuple[Metric, ...] = (EXTRA, EXTRA_FIRST, COPY_UP, COPY_UP_TIME)
     cost_s: float = 0.25
     every_nth_block: int = 8
+    from_start: bool = True
 
     def run(self, context: Context) -> list[Reading]:
         """Start two instances and write once. A failed start raises BackendError."""
@@ -114,6 +115,11 @@ class ExtraInstance(InstanceWorkload, kw_only=True):
                 Reading.since(start_ns, EXTRA_FIRST, float(one)),
             )
             return [*counted, *self._copy_up(first, one)]
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """The bytes of that one, which is both the first and one more."""
+        start_ns, one = time.monotonic_ns(), float(instance.disk().bytes)
+        return [Reading.since(start_ns, EXTRA, one), Reading.since(start_ns, EXTRA_FIRST, one)]
 
     def _copy_up(self, instance: Instance, before: int) -> list[Reading]:
         argv = ("dd", f"if={IMAGE_FILE}", f"of={IMAGE_FILE}", "bs=1", "count=1", "conv=notrunc,fsync")

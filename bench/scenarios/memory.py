@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from bench.backends.base import Instance
 from bench.model import Metric
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, InstanceWorkload, Reading
@@ -35,8 +36,9 @@ PER_INSTANCE = Metric(
     unit="B",
     better="lower",
     role="primary",
-    definition="Host memory of one instance in which only `idle` runs, read 20 ms after it was ready: the "
-    "proportional set size of all its processes; of a VM, of its QEMU process.",
+    definition="Host memory of one instance in which only `idle` runs, read 20 ms after it was ready (of a "
+    "slow arm, before its first slice): the proportional set size of all its processes; of a VM, of its QEMU "
+    "process.",
 )
 
 
@@ -48,7 +50,14 @@ class IdleMemory(InstanceWorkload, kw_only=True):
         start_ns = time.monotonic_ns()
         with started(context, self.spec) as instance:
             time.sleep(SETTLE_S)
-            return [Reading.since(start_ns, PER_INSTANCE, float(instance.memory().bytes))]
+            return self._weighed(start_ns, instance)
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """Of an instance that has done nothing yet but start."""
+        return self._weighed(time.monotonic_ns(), instance)
+
+    def _weighed(self, start_ns: int, instance: Instance) -> list[Reading]:
+        return [Reading.since(start_ns, PER_INSTANCE, float(instance.memory().bytes))]
 
 
 SCENARIOS = (
@@ -71,5 +80,7 @@ SCENARIOS = (
         parse=lambda output: {LATENCY.name: parsers.number(parsers.json_object(output.text), "ns_per_step")},
         cost_s=0.16,
     ),
-    IdleMemory(name=PER_INSTANCE.name, metrics=(PER_INSTANCE,), cost_s=0.04, every_nth_block=4),
+    IdleMemory(
+        name=PER_INSTANCE.name, metrics=(PER_INSTANCE,), cost_s=0.04, every_nth_block=4, from_start=True
+    ),
 )

@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from bench import measure, plan
+from bench.backends.base import InstanceSpec
 from bench.journal import Journal
 from bench.measure.time_budget import TimeBudget
 from bench.profiles import MIN_SESSIONS, PROFILES
+from bench.scenarios.memory import PER_INSTANCE, IdleMemory
 from bench.testing import FakeClock, FakeScenario, fake_scenarios
 from tests.bench.walking import SMALL, Bench
 
@@ -69,6 +71,19 @@ def test_a_failed_slice_is_an_invalid_sample_with_its_reason(tmp_path):
     }
     assert {(s.value, s.set_aside) for s in bad} == {(None, "failed")}
     assert len(bad) == sum(1 for s in bench.plan.steps if (s.arm, s.scenario) == ("runtime", "cpu.integer"))
+
+
+def test_one_start_of_a_slow_arm_serves_memory_and_slices(tmp_path):
+    scenarios = [
+        FakeScenario("network.throughput.bridge", "network", spec=InstanceSpec(network="bridge")),
+        IdleMemory(name="memory.per_instance", metrics=(PER_INSTANCE,), cost_s=0.04, from_start=True),
+    ]
+    bench = Bench(tmp_path, scenarios)
+    bench.run()
+    starts = [event for event in bench.events if event[:2] == ("start", "vm-tcg")]
+    assert len(starts) == SMALL.slow_sessions
+    weighed = [one for one in bench.read().samples if (one.metric, one.arm) == (PER_INSTANCE.name, "vm-tcg")]
+    assert [one.value for one in weighed] == [5.0 * (1 << 20)] * SMALL.slow_sessions
 
 
 def test_what_waited_for_time_and_got_none_is_missing(tmp_path):

@@ -13,6 +13,8 @@ from bench import plan as plans
 from bench.backends.base import InstanceSpec
 from bench.model import ArmPlan, Looks, Plan
 from bench.profiles import CORE_SHARE, MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
+from bench.scenarios.base import VOLUME
+from bench.scenarios.memory import PER_INSTANCE, IdleMemory
 from bench.testing import FakeScenario, fake_arms, fake_scenarios
 
 ARMS = fake_arms(runtime="runtime", vm="vm-tcg")
@@ -205,6 +207,35 @@ def test_a_core_that_is_still_too_dear_leaves_the_suites_own_questions_to_what_c
     assert set(found.thinned) == {"disk.randread.layer", "cpu.syscall"}
     later = Counter(s.session for s in found.steps if (s.scenario, s.arm) == ("disk.randread.layer", "host"))
     assert set(later.values()) == {plans.LATER}
+
+
+def start_serves(profile: str) -> Plan:
+    bridge = InstanceSpec(network="bridge")
+    scenarios = [
+        FakeScenario("cpu.integer", "cpu", spec=InstanceSpec(volume=VOLUME)),
+        FakeScenario("network.throughput.bridge", "network", spec=bridge),
+        FakeScenario("startup.first_byte", "startup", kind="instance"),
+        IdleMemory(name="memory.per_instance", metrics=(PER_INSTANCE,), cost_s=0.04, from_start=True),
+    ]
+    return plans.make_plan(PROFILES[profile], 1, ARMS, scenarios)
+
+
+def test_a_slow_arms_start_is_asked_all_it_can_tell_before_its_instance_works():
+    found = start_serves("quick")
+    served = [s for s in found.steps if (s.scenario, s.arm) == ("memory.per_instance", "vm-tcg")]
+    assert {s.session for s in served} == set(range(PROFILES["quick"].slow_sessions))
+    for step in served:
+        group = [s for s in found.steps if (s.session, s.group) == (step.session, "net-bridge")]
+        assert step.block == 0 and group[0] == step, "its guest has no volume, and has not worked yet"
+    others = [s for s in found.steps if s.scenario == "memory.per_instance" and s.arm != "vm-tcg"]
+    assert {s.group for s in others} == {"own"}
+    assert {(s.session, s.block) for s in served} <= {(s.session, s.block) for s in others if s.arm == "host"}
+    assert {s.group for s in found.steps if s.scenario == "startup.first_byte"} == {"own"}
+
+
+def test_where_a_slow_arm_joins_several_visits_each_has_a_start_of_its_own():
+    found = start_serves("full")
+    assert {s.group for s in found.steps if s.scenario == "memory.per_instance"} == {"own"}
 
 
 def test_cheap_slices_that_decide_come_several_times_a_session():
