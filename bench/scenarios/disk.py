@@ -117,9 +117,10 @@ class ExtraInstance(InstanceWorkload, kw_only=True):
             return [*counted, *self._copy_up(first, one)]
 
     def of_start(self, instance: Instance) -> list[Reading]:
-        """The bytes of that one, which is both the first and one more."""
-        start_ns, one = time.monotonic_ns(), float(instance.disk().bytes)
-        return [Reading.since(start_ns, EXTRA, one), Reading.since(start_ns, EXTRA_FIRST, one)]
+        """The bytes of that one, which is both the first and one more; then of its copy-up."""
+        start_ns, one = time.monotonic_ns(), instance.disk().bytes
+        counted = (Reading.since(start_ns, metric, float(one)) for metric in (EXTRA, EXTRA_FIRST))
+        return [*counted, *self._copy_up(instance, one)]
 
     def _copy_up(self, instance: Instance, before: int) -> list[Reading]:
         argv = ("dd", f"if={IMAGE_FILE}", f"of={IMAGE_FILE}", "bs=1", "count=1", "conv=notrunc,fsync")
