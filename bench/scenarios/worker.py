@@ -28,8 +28,8 @@ SHELL = ("/bin/sh",)
 TIMEOUT_S = 60.0
 """Far more than any slice needs, even under emulation."""
 
-_SHOWN = 600
-"""Bytes of a failed program's output in its error message."""
+_SHOWN, _WORD = 600, 200
+"""Bytes of a failed program's output, and characters of each of its arguments, in its error message."""
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     def error(self, problem: str) -> ScenarioError:
         """Return an error that names the program, the problem and what was printed."""
         shown = self.text.strip()[-_SHOWN:] or "(nothing)"
-        return ScenarioError(f"{shlex.join(self.argv)}: {problem}; it printed: {shown}")
+        return ScenarioError(f"{_command(self.argv)}: {problem}; it printed: {shown}")
 
 
 class Worker:
@@ -99,12 +99,16 @@ class Worker:
             raw = self._channel.read_until(f" {marker}\n".encode(), timeout_s)
             end_ns = time.monotonic_ns()
         except BackendError as error:
-            raise ScenarioError(f"{shlex.join(argv)}: {error}") from error
+            raise ScenarioError(f"{_command(argv)}: {error}") from error
         text, status = split_answer(raw, marker)
         output = Output(argv=argv, text=text, start_ns=start_ns, end_ns=end_ns)
         if status:
             raise output.error(f"exit status {status}")
         return output
+
+
+def _command(argv: tuple[str, ...]) -> str:
+    return shlex.join(word if len(word) <= _WORD else f"{word[:_WORD]}…" for word in argv)
 
 
 def split_answer(raw: bytes, marker: str) -> tuple[str, int]:
