@@ -12,6 +12,8 @@ from bench import claims
 from bench import plan as plans
 from bench.backends.base import InstanceSpec
 from bench.model import ArmPlan, Looks, Plan
+from bench.plan import draft
+from bench.plan.choice import choose
 from bench.profiles import CORE_SHARE, MIN_SESSIONS, PROFILES, Profile, ProfileError, pace, profile
 from bench.scenarios.base import VOLUME
 from bench.scenarios.memory import PER_INSTANCE, IdleMemory
@@ -112,7 +114,7 @@ def test_a_turn_holds_each_arm_once_and_nothing_comes_between(given_inputs):
 def test_the_core_sessions_hold_every_scenario_and_every_arm_of_it(given_inputs):
     profile, _, arms, scenarios = given_inputs
     found = plans.make_plan(*given_inputs)
-    chosen = plans.choose(scenarios, profile.per_family)
+    chosen = choose(scenarios, profile.per_family)
     expected = {(one.name, arm.name) for one in chosen for arm in arms if plans.serves(arm, one)}
     for session in range(min(max(MIN_SESSIONS, profile.slow_sessions), profile.sessions)):
         first = {(s.scenario, s.arm) for s in found.steps if s.session == session and s.block == 0}
@@ -158,7 +160,7 @@ def test_the_forecast_keeps_the_budget_when_one_visit_each_does(given_inputs):
 
     least = core(msgspec.structs.replace(chosen, budget_s=0.0))
     share = CORE_SHARE if 0 < chosen.first_look <= chosen.sessions else 1.0
-    not_worth_thinning = plans.DEAR * chosen.budget_s * len(scenarios)
+    not_worth_thinning = draft.DEAR * chosen.budget_s * len(scenarios)
     assert core(chosen) <= max(share * chosen.budget_s, least + not_worth_thinning) * 1.001
 
 
@@ -206,7 +208,7 @@ def test_a_core_that_is_still_too_dear_leaves_the_suites_own_questions_to_what_c
     assert there["cpu.syscall"] == {1, 3, *range(found.core, found.sessions)}, "what explains is not put off"
     assert set(found.thinned) == {"disk.randread.layer", "cpu.syscall"}
     later = Counter(s.session for s in found.steps if (s.scenario, s.arm) == ("disk.randread.layer", "host"))
-    assert set(later.values()) == {plans.LATER}
+    assert set(later.values()) == {draft.LATER}
 
 
 def start_serves(profile: str) -> Plan:

@@ -1,0 +1,253 @@
+"""The arithmetic of one plan: who attends what, how often, for how much, and in which order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from bench.model import ArmPlan, Looks, Prices, Step
+from bench.plan.arms import neighbours, serves
+from bench.plan.choice import Excluded, is_primary, may_thin, weight
+from bench.plan.costs import OWN, group_of
+from bench.profiles import CORE_SHARE, PAIRS, Profile, pace, visit_s
+from bench.scenarios.base import Scenario
+
+LATER = 3
+"""Visits of a session after the core for one of a session of the core, at most: what is still open then is
+close to the margin, and gets the time of what is decided."""
+
+DEAR = 0.005
+"""Of the budget: what costs less over the core is not worth leaving out of every second session."""
+
+
+def looks_of(profile: Profile) -> Looks | None:
+    """When a run of a profile looks at its data; None where it never does."""
+    if not 0 < profile.first_look <= profile.sessions:
+        return None
+    return Looks(first=profile.first_look, last=profile.sessions)
+
+
+def spread(count: int, size: int) -> list[int]:
+    """`count` indices spread evenly over range(size), always with 0. count <= size."""
+    return [index * size // count for index in range(count)]
+
+
+class Draft:
+    """The arithmetic of one plan: who attends what, how often, and for how much."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        arms: tuple[ArmPlan, ...],
+        scenarios: tuple[Scenario, ...],
+        excluded: Excluded,
+        prices: Prices | None,
+    ) -> None:
+        self.profile = profile
+        self.paces = {arm.name: pace(arm, prices) for arm in arms}
+        self.neighbours = neighbours(arms)
+        self.scenarios = scenarios
+        idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
+        self.excluded = excluded | idle
+        self.looks = looks_of(profile)
+        self.core = self.looks.first if self.looks else profile.sessions
+        self.groups: dict[str, list[Scenario]] = {}
+        for scenario in scenarios:
+            self.groups.setdefault(group_of(scenario), []).append(scenario)
+        self.thinned: dict[str, int | None] = {}
+        self.served = self._serving()
+        self.in_core = self._fill()
+
+    def attends(self, arm: str, scenario: Scenario) -> bool:
+        """Whether an arm takes part in a scenario."""
+        return (arm, scenario.name) not in self.excluded
+
+    def most(self, scenario: Scenario) -> int:
+        """Visits in one session that a profile allows."""
+        return -(-self.profile.max_visits // max(1, scenario.every_nth_block))
+
+    def visits(self, scenario: Scenario, session: int) -> int:
+        """Visits in one session."""
+        visits = self.in_core[scenario.name]
+        if session < self.core and not self._comes(scenario, session):
+            return 0
+        return visits if session < self.core else max(visits, min(LATER * visits, self.most(scenario)))
+
+    def least(self, scenario: Scenario) -> int:
+        """Visits of a session of the core that are never saved on; one where the run does not look."""
+        if self.looks is None or scenario.kind == "instance" or not is_primary(scenario):
+            return 1
+        return min(self.most(scenario), PAIRS.get(scenario.family, 1))
+
+    def joined(self, arm: str, visits: int, session: int) -> int:
+        """How many of a scenario's visits in a session an arm joins."""
+        if not self.paces[arm].slow:
+            return visits
+        return min(visits, self.profile.slow_visits) if session < self.profile.slow_sessions else 0
+
+    def price(self, scenario: Scenario, visits: int) -> float:
+        """Forecast seconds of a scenario over the core, with so many visits a session."""
+        return sum(
+            visit_s(scenario, self.paces[arm])
+            * sum(
+                self.joined(arm, visits, session)
+                for session in range(self.core)
+                if self._comes(scenario, session)
+            )
+            for arm in self.paces
+            if self.attends(arm, scenario) and not self._is_served(arm, scenario)
+        )
+
+    def _serving(self) -> dict[str, str]:
+        """Slow arm → the group whose instance, once a session, serves what asks about a start.
+
+        An instance that starts in seconds is too dear to be started for one figure each: its start, memory
+        and disk are read from one that slices need anyway, of those without a volume. Only where a slow arm
+        joins one visit a session; more visits have starts of their own.
+        """
+        found: dict[str, str] = {}
+        for arm in [name for name, one in self.paces.items() if one.slow and self.profile.slow_visits == 1]:
+            there = [
+                group
+                for group, members in self.groups.items()
+                if group != OWN
+                and members[0].spec.volume is None
+                and any(self.attends(arm, one) for one in members)
+            ]
+            if there:
+                found[arm] = there[0]
+        return found
+
+    def _is_served(self, arm: str, scenario: Scenario) -> bool:
+        return scenario.from_start and arm in self.served
+
+    def overhead(self) -> float:
+        """Forecast seconds of instance starts and warm-ups over the core."""
+        total = 0.0
+        for group, members in self.groups.items():
+            for arm in self.paces if group != OWN else ():
+                known = [visit_s(s, self.paces[arm]) for s in members if self.attends(arm, s)]
+                warm = {"all": sum(known), "cheapest": min(known, default=0.0), "none": 0.0}
+                instances = self.core
+                if self.paces[arm].slow:
+                    instances = min(self.profile.slow_sessions, instances)
+                    warm["cheapest"] = 0.0
+                total += instances * (self.paces[arm].start_s + warm[self.profile.warmup]) if known else 0.0
+        return total
+
+    def _fill(self) -> dict[str, int]:
+        """Visits in a session of the core, bought where they are worth most per second.
+
+        Visit n + 1 lowers a mean's variance by 1 / (n (n + 1)).
+        """
+        visits = {s.name: self.least(s) for s in self.scenarios}
+        share_s = self.profile.core_s or CORE_SHARE * self.profile.budget_s
+        left = (share_s if self.looks else self.profile.budget_s) - self.overhead()
+        left = self._thin(left - sum(self.price(s, visits[s.name]) for s in self.scenarios))
+        while True:
+            offers = [
+                (weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
+                for s in self.scenarios
+                if self.thinned.get(s.name, 0) is not None
+                and (now := visits[s.name]) < self.most(s)
+                and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
+            ]
+            if not offers:
+                return visits
+            _, cost, name = max(offers)
+            visits[name] += 1
+            left -= cost
+
+    def _thin(self, left: float) -> float:
+        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits;
+        then let the suite's own questions wait until after the core.
+
+        left: seconds, below zero where the core exceeds its share; returns what they are then. Only a core of
+        several sessions is thinned.
+        """
+        least = DEAR * self.profile.budget_s
+        slow = [arm for arm, one in self.paces.items() if one.slow]
+        dear = [s for s in self.scenarios if may_thin(s) and self.price(s, 1) > least]
+        # A slow arm comes to few sessions, and needs all of them for a verdict.
+        dear = [s for s in dear if not any(self.attends(arm, s) for arm in slow)]
+        dear.sort(key=lambda s: -self.price(s, 1))
+        for place, scenario in enumerate(dear if self.looks and self.core > 3 else ()):
+            if left >= 0:
+                break
+            before = self.price(scenario, 1)
+            self.thinned[scenario.name] = place % 2
+            left += before - self.price(scenario, 1)
+        for scenario in [s for s in dear if s.name in self.thinned and is_primary(s)]:
+            if left >= 0:
+                break
+            left += self.price(scenario, 1)
+            self.thinned[scenario.name] = None
+        return left
+
+    def _comes(self, scenario: Scenario, session: int) -> bool:
+        """Whether a session of the core has a scenario."""
+        return self.thinned.get(scenario.name, session % 2) == session % 2
+
+    def steps(self, rng: random.Random) -> list[Step]:
+        """All sessions, in a random order within each."""
+        found: list[Step] = []
+        for session in range(self.profile.sessions):
+            groups = list(self.groups)
+            rng.shuffle(groups)
+            for group in groups:
+                self._group_steps(rng, session, group, found)
+        return found
+
+    def _group_steps(self, rng: random.Random, session: int, group: str, found: list[Step]) -> None:
+        members = self.groups[group]
+        for arm in [arm for arm, serving in self.served.items() if serving == group]:
+            self._served_steps(session, group, arm, found)
+        blocks = max(self.visits(s, session) for s in members)
+        due = {s.name: self._due(s, session, blocks) for s in members}
+        for block in range(blocks):
+            turn = [s for s in members if block in due[s.name]]
+            rng.shuffle(turn)
+            for scenario in turn:
+                visit = due[scenario.name].index(block)
+                arms = self._turn_arms(scenario, session, visit, len(due[scenario.name]))
+                for arm in self._in_order(rng, arms):
+                    _add(found, session, group, block, scenario.name, arm)
+
+    def _served_steps(self, session: int, group: str, arm: str, found: list[Step]) -> None:
+        """What is read from an arm's instance before its first slice."""
+        for scenario in self.groups.get(OWN, ()):
+            if (
+                self._is_served(arm, scenario)
+                and self.attends(arm, scenario)
+                and self.joined(arm, 1, session)
+            ):
+                _add(found, session, group, 0, scenario.name, arm)
+
+    def _in_order(self, rng: random.Random, arms: Sequence[str]) -> list[str]:
+        """The arms of a turn in random order, neighbours side by side, either of them first."""
+        paired = {arm for pair in self.neighbours for arm in pair}
+        units = [[arm for arm in pair if arm in arms] for pair in self.neighbours]
+        units += [[arm] for arm in arms if arm not in paired]
+        for unit in units:
+            rng.shuffle(unit)
+        rng.shuffle(units)
+        return [arm for unit in units for arm in unit]
+
+    def _due(self, scenario: Scenario, session: int, blocks: int) -> list[int]:
+        """The blocks of a session that a scenario is visited in."""
+        most = -(-blocks // max(1, scenario.every_nth_block))
+        return spread(min(self.visits(scenario, session), most), blocks)
+
+    def _turn_arms(self, scenario: Scenario, session: int, visit: int, visits: int) -> list[str]:
+        return [
+            arm
+            for arm in self.paces
+            if self.attends(arm, scenario)
+            and not self._is_served(arm, scenario)
+            and visit in spread(self.joined(arm, visits, session), visits)
+        ]
+
+
+def _add(found: list[Step], session: int, group: str, block: int, scenario: str, arm: str) -> None:
+    order = len(found)
+    found.append(Step(order=order, session=session, block=block, group=group, scenario=scenario, arm=arm))
