@@ -292,7 +292,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     too much of the budget. until_decided: the run goes on past the profile's budget while a claim is open and
     in reach, so that what only explains is not measured after the core. first_budget_s: that budget, which
     its core is for (None: budget_s itself). prices: what visits were known to cost on this host (None: by the
-    profile's forecast). left_out: backend → families for which the profile has no time. The rest of the suite
+    profile's forecast). left_out: backend → families for which the profile has no time. by_turns: scenarios
+    whose arms run by turns of milliseconds, where none of them is a virtual machine. The rest of the suite
     asks here which arm has which part in the design.
     """
 
@@ -312,6 +313,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     first_budget_s: float | None = None
     prices: Prices | None = None
     left_out: dict[str, tuple[str, ...]] = {}
+    by_turns: tuple[str, ...] = ()
 
     @cached_property
     def arm(self) -> dict[str, ArmPlan]:

@@ -204,6 +204,7 @@ class FakeScenario:
         takes_s: float = 0.0,
         spec: InstanceSpec | None = None,
         scales_work: bool | None = None,
+        by_turns: bool = False,
     ) -> None:
         self.name = name
         self.family = family
@@ -225,6 +226,7 @@ class FakeScenario:
         self._takes_s = takes_s
         self.spec = spec or InstanceSpec()
         self.from_start = False
+        self.by_turns = by_turns
 
     def of_start(self, instance: Instance) -> list[Reading]:
         """A fake start tells nothing."""

@@ -18,7 +18,8 @@ import msgspec
 
 from bench.backends.base import Backend, BackendError, Channel, Instance, InstanceSpec
 from bench.host.spread import LEAST_SESSIONS, Noise, Pairs
-from bench.scenarios.base import Context, Scenario, ScenarioError
+from bench.scenarios.base import Context, Scenario, ScenarioError, Turns
+from bench.scenarios.turns import by_turns
 from bench.scenarios.worker import SHELL
 
 FAMILIES = ("cpu", "memory", "network")
@@ -94,6 +95,14 @@ def _able(scenarios: Sequence[Scenario], wire: object | None) -> list[Scenario]:
     return [one for one in scenarios if wire is not None or one.family != "network"]
 
 
+class _Arm(msgspec.Struct, frozen=True, kw_only=True):
+    """One side of the pairs. starts: see Context."""
+
+    instance: Instance
+    worker: Channel
+    starts: dict[str, list[int]]
+
+
 class _Test:
     def __init__(
         self,
@@ -117,9 +126,9 @@ class _Test:
         with contextlib.ExitStack() as stack:
             arms = {name: stack.enter_context(self._arm()) for name in ARMS}
             cheapest = min(self.scenarios, key=lambda one: one.cost_s, default=None)
-            for instance, worker in arms.values():
+            for arm in arms.values():
                 if cheapest is not None:
-                    self._values(cheapest, instance, worker, session, 0)  # to warm up; not counted
+                    self._values(cheapest, arm, session, 0)  # to warm up; not counted
             for block in itertools.count():
                 able = [one for one in self.scenarios if one.name not in self.trouble]
                 for scenario in self.rng.sample(able, len(able)):
@@ -129,27 +138,36 @@ class _Test:
                 if not able or not more():
                     return
 
-    def _pair(
-        self, scenario: Scenario, arms: dict[str, tuple[Instance, Channel]], session: int, block: int
-    ) -> None:
+    def _pair(self, scenario: Scenario, arms: dict[str, _Arm], session: int, block: int) -> None:
         values: dict[str, dict[str, float]] = {}
-        for name in self.rng.sample(ARMS, len(ARMS)):
-            begun = time.monotonic()
-            values[name] = self._values(scenario, *arms[name], session, block)
-            self.pairs.took(scenario.name, time.monotonic() - begun)
+        order = self.rng.sample(ARMS, len(ARMS))
+        begun = time.monotonic()
+        if scenario.by_turns:
+            found = by_turns(
+                len(order),
+                lambda turns: self._values(scenario, arms[order[turns.index]], session, block, turns),
+            )
+            values = dict(zip(order, found, strict=True))
+        else:
+            for name in order:
+                values[name] = self._values(scenario, arms[name], session, block)
+        for _ in order:
+            self.pairs.took(scenario.name, (time.monotonic() - begun) / len(order))
         self.pairs.add(session, *(values[name] for name in ARMS))
 
     def _values(
-        self, scenario: Scenario, instance: Instance, worker: Channel, session: int, block: int
+        self, scenario: Scenario, arm: _Arm, session: int, block: int, turns: Turns | None = None
     ) -> dict[str, float]:
         context = Context(
             backend=self.backend,
-            instance=instance,
-            worker=worker,
+            instance=arm.instance,
+            worker=arm.worker,
             wire=self.wire if scenario.family == "network" else None,
             session=session,
             block=block,
             cpus=self.cpus,
+            turns=turns,
+            starts=arm.starts,
         )
         try:
             readings = [reading for reading in scenario.run(context) if reading.valid]
@@ -162,7 +180,7 @@ class _Test:
         return {metric: median(values) for metric, values in found.items()}
 
     @contextlib.contextmanager
-    def _arm(self) -> Iterator[tuple[Instance, Channel]]:
+    def _arm(self) -> Iterator[_Arm]:
         """Start an instance with a shell; the padded environment shifts the stack, as in a run."""
         spec = msgspec.structs.replace(InstanceSpec(network="host"), cpus=self.cpus)
         instance = self.backend.start(spec)
@@ -170,7 +188,7 @@ class _Test:
             pad = f"NINETYNINE_PAD={'x' * self.rng.randrange(4096)}"
             worker = instance.open(("/usr/bin/env", pad, *SHELL))
             try:
-                yield instance, worker
+                yield _Arm(instance=instance, worker=worker, starts={})
             finally:
                 worker.close()
         finally:

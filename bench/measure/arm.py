@@ -23,6 +23,8 @@ class Arm:
         self.instance: Instance | None = None
         self.worker: Channel | None = None
         self.failure = ""
+        self.starts: dict[str, list[int]] = {}
+        """As a scenario's context has it: of this instance."""
         self._spec = spec
         self._volume = volume
         self._pad = pad
@@ -37,6 +39,7 @@ class Arm:
                 self._volume.mkdir(parents=True, exist_ok=True)
                 spec = msgspec.structs.replace(spec, volume=self._volume)
             self.instance = self.backend.start(spec)
+            self.starts.clear()
             self._open()
             self.failure = ""
         except Exception as error:

@@ -29,7 +29,7 @@ from bench.measure.interim import Decide, Interim
 from bench.measure.ledger import RunLedger
 from bench.measure.noise import Gauge
 from bench.measure.observer import Observer
-from bench.measure.slices import SliceTaker
+from bench.measure.slices import SliceTaker, Taken
 from bench.measure.slow import SlowArms
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import EndedBecause, NotMeasured, OutOfReach, Plan, Prices, Step
@@ -314,11 +314,33 @@ class _Runner:
                 skipped += turn
                 continue
             gc.collect()  # between turns, so that no slice has to, and before all of its arms alike
+            if self._may_take_turns(turn):
+                self._by_turns(turn, arms)
+                continue
             for step in turn:
                 self._step(step, arms[step.arm])
         if skipped:
             where = f"session {session}, {group}: {len({(s.block, s.scenario) for s in skipped})} turns"
             self._leave_out(skipped, "slower than forecast, the time budget allows no more", where)
+
+    def _may_take_turns(self, turn: Sequence[Step]) -> bool:
+        """Whether its arms run by turns: several, all on the host's own kernel, by whose clock turns go."""
+        arms = {step.arm for step in turn}
+        planned = turn[0].scenario in self.plan.by_turns
+        return planned and len(arms) > 1 and all(self.plan.arm[name].kind != "vm" for name in arms)
+
+    def _by_turns(self, turn: Sequence[Step], arms: dict[str, Arm]) -> None:
+        """Take a turn of all arms at once."""
+        given_up = {step.order: reason for step in turn if (reason := self.slices.given_up(step))}
+        for step in turn:
+            self.observer.step(step, self.site.scenarios[step.scenario].family)
+            if step.order in given_up:
+                self._leave_out([step], given_up[step.order])
+        there = [(step, arms[step.arm]) for step in turn if step.order not in given_up]
+        if not there:
+            return
+        for (step, _), taken in zip(there, self.slices.take_by_turns(there), strict=True):
+            self._keep(step, taken)
 
     def _step(self, step: Step, arm: Arm) -> None:
         self.observer.step(step, self.site.scenarios[step.scenario].family)
@@ -326,7 +348,9 @@ class _Runner:
         if reason:
             self._leave_out([step], reason)
             return
-        taken = self.slices.take(step, arm)
+        self._keep(step, self.slices.take(step, arm))
+
+    def _keep(self, step: Step, taken: Taken) -> None:
         # The journal first: a resumed run measures what is not in it, so no sample is there twice.
         self.journal.step(step.order, taken.samples, taken.seconds, self.budget.elapsed())
         self.ledger.measured(step, taken)

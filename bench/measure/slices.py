@@ -17,7 +17,8 @@ from bench.measure.pressure import ONE_SHARE, REPEAT_SHARE, TAKES, Usual, one_th
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import Plan, Sample, Step
 from bench.plan import OWN
-from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, error_text
+from bench.scenarios.base import Context, Reading, Scenario, ScenarioError, Turns, error_text
+from bench.scenarios.turns import by_turns
 
 STRIKES = 3
 """Failures in a row after which an arm is left out for the rest of a session."""
@@ -28,6 +29,15 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
 
     samples: tuple[Sample, ...]
     seconds: float
+
+
+class _Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of running a slice: its readings, or the error that ended it. fine: the scenario ran."""
+
+    start_ns: int
+    readings: list[Reading] = []
+    error: Exception | None = None
+    fine: bool = False
 
 
 class SliceTaker:
@@ -73,6 +83,48 @@ class SliceTaker:
         self.strikes[arm] = self.strikes.get(arm, 0) + 1
         self.last_reason[arm] = failure
 
+    def take_by_turns(self, turn: Sequence[tuple[Step, Arm]]) -> list[Taken]:
+        """Take the slices of several arms at once, by turns of milliseconds on one CPU; all of them again
+        while any was under pressure and the budget allows it.
+
+        The arms share what the host was like. Their seconds are shared out evenly.
+        """
+        samples: list[list[Sample]] = [[] for _ in turn]
+        begun = self._clock()
+        for take in range(TAKES):
+            before, start = self._gauge.read(), self._clock()
+            attempts = self._attempts(turn)
+            duration = self._clock() - start
+            conditions = self._gauge.conditions(before, self._gauge.read(), duration)
+            # What the host's CPUs did in all is no account of any one arm's slice.
+            shared = msgspec.structs.replace(conditions, busy_s=None)
+            pressure = ""
+            for step, _ in turn:
+                pressure = pressure or self._usual.pressure((step.scenario, step.arm), shared)
+            for step, _ in turn:
+                self._usual.learn((step.scenario, step.arm), shared)
+            taken = [
+                [self._sample(step, reading, shared, take) for reading in self._settled(step, arm, attempt)]
+                for (step, arm), attempt in zip(turn, attempts, strict=True)
+            ]
+            everything = [one for each in taken for one in each]
+            again = pressure and take + 1 < TAKES and self._may_repeat(everything, duration / SECOND)
+            for kept, found in zip(samples, taken, strict=True):
+                kept += [_set_aside(one, pressure) for one in found] if again else found
+            if not again:
+                break
+        seconds = (self._clock() - begun) / SECOND / len(turn)
+        return [Taken(samples=tuple(one), seconds=seconds) for one in samples]
+
+    def _attempts(self, turn: Sequence[tuple[Step, Arm]]) -> list[_Attempt]:
+        """Run the slices of several arms, each in a thread that waits for its program."""
+
+        def attempt(place: Turns) -> _Attempt:
+            step, arm = turn[place.index]
+            return self._attempt(step, self._scenarios[step.scenario], arm, place)
+
+        return by_turns(len(turn), attempt, self._clock)
+
     def take(self, step: Step, arm: Arm) -> Taken:
         """Take a slice, and take it again at once while it was under pressure and the budget allows it."""
         scenario = self._scenarios[step.scenario]
@@ -109,31 +161,41 @@ class SliceTaker:
 
     def _slice(self, step: Step, scenario: Scenario, arm: Arm) -> list[Reading]:
         """The readings of one visit; a failure gives one invalid reading for each metric."""
+        return self._settled(step, arm, self._attempt(step, scenario, arm))
+
+    def _attempt(self, step: Step, scenario: Scenario, arm: Arm, turns: Turns | None = None) -> _Attempt:
+        """Try to run a slice. It changes nothing here, so several may be tried at once."""
         start = self._clock()
         if arm.failure:
-            return self._failed(scenario, start, arm.failure)
+            return _Attempt(start_ns=start, readings=self._failed(scenario, start, arm.failure))
         try:
             if step.group != OWN and scenario.from_start and arm.instance is not None:
                 readings = scenario.of_start(arm.instance)
             else:
-                readings = scenario.run(self._context(step, arm))
+                readings = scenario.run(self._context(step, arm, turns))
             _check(scenario, readings)
-        except (ScenarioError, BackendError) as error:
-            reason = str(error)
         except StoreError:
             raise
-        except Exception as error:  # a bug in one scenario must not cost the run of the others
-            reason = error_text(error)
-            self._note(f"step {step.order}: {''.join(traceback.format_exception(error, limit=-4))}")
-        else:
+        except Exception as error:
+            return _Attempt(start_ns=start, error=error)
+        return _Attempt(start_ns=start, readings=readings, fine=True)
+
+    def _settled(self, step: Step, arm: Arm, attempt: _Attempt) -> list[Reading]:
+        """The readings of an attempt, and what follows from a failure: a strike, and another worker."""
+        if attempt.fine:
             self.strikes[arm.name] = 0
-            return readings
+        if attempt.error is None:
+            return attempt.readings
+        reason = error_text(attempt.error)
+        if not isinstance(attempt.error, ScenarioError | BackendError):
+            # A bug in one scenario must not cost the run of the others.
+            self._note(f"step {step.order}: {''.join(traceback.format_exception(attempt.error, limit=-4))}")
         self.strikes[arm.name] = self.strikes.get(arm.name, 0) + 1
         self.last_reason[arm.name] = reason
         arm.recover()
-        return self._failed(scenario, start, reason)
+        return self._failed(self._scenarios[step.scenario], attempt.start_ns, reason)
 
-    def _context(self, step: Step, arm: Arm) -> Context:
+    def _context(self, step: Step, arm: Arm, turns: Turns | None) -> Context:
         return Context(
             backend=arm.backend,
             instance=arm.instance,
@@ -144,6 +206,8 @@ class SliceTaker:
             block=step.block,
             cpus=self._plan.cpus,
             extra=self._extra[step.arm],
+            turns=turns,
+            starts=arm.starts,
         )
 
     def _failed(self, scenario: Scenario, start_ns: int, reason: str) -> list[Reading]:

@@ -46,6 +46,7 @@ class Draft:
         self.profile = profile
         self.paces = {arm.name: pace(arm, prices) for arm in arms}
         self.neighbours = neighbours(arms)
+        self.machines = {arm.name for arm in arms if arm.kind == "vm"}
         self.scenarios = scenarios
         idle = {(arm.name, s.name) for arm in arms for s in scenarios if not serves(arm, s)}
         self.excluded = excluded | idle
@@ -79,10 +80,13 @@ class Draft:
             return 1
         return min(self.most(scenario), PAIRS.get(scenario.family, 1))
 
-    def joined(self, arm: str, visits: int, session: int) -> int:
-        """How many of a scenario's visits in a session an arm joins."""
+    def joined(self, arm: str, scenario: Scenario, visits: int, session: int) -> int:
+        """How many of a scenario's visits in a session an arm joins.
+
+        A virtual machine has a clock of its own, so that where it joins nobody runs by turns.
+        """
         if not self.paces[arm].slow:
-            return visits
+            return -(-visits // 2) if scenario.by_turns and arm in self.machines else visits
         return min(visits, self.profile.slow_visits) if session < self.profile.slow_sessions else 0
 
     def price(self, scenario: Scenario, visits: int) -> float:
@@ -90,7 +94,7 @@ class Draft:
         return sum(
             visit_s(scenario, self.paces[arm])
             * sum(
-                self.joined(arm, visits, session)
+                self.joined(arm, scenario, visits, session)
                 for session in range(self.core)
                 if self._comes(scenario, session)
             )
@@ -219,7 +223,7 @@ class Draft:
             if (
                 self._is_served(arm, scenario)
                 and self.attends(arm, scenario)
-                and self.joined(arm, 1, session)
+                and self.joined(arm, scenario, 1, session)
             ):
                 _add(found, session, group, 0, scenario.name, arm)
 
@@ -244,7 +248,7 @@ class Draft:
             for arm in self.paces
             if self.attends(arm, scenario)
             and not self._is_served(arm, scenario)
-            and visit in spread(self.joined(arm, visits, session), visits)
+            and visit in spread(self.joined(arm, scenario, visits, session), visits)
         ]
 
 

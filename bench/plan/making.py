@@ -57,6 +57,7 @@ def make_plan(
         thinned=tuple(draft.thinned),
         prices=prices,
         left_out=profile.left_out,
+        by_turns=tuple(s.name for s in chosen if s.by_turns),
     )
 
 

@@ -46,6 +46,21 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         return cls(metric=metric.name, value=value, start_ns=start_ns, duration_ns=duration_ns)
 
 
+class Turns(msgspec.Struct, frozen=True, kw_only=True):
+    """An arm's place where several run by turns (bench/workloads/turns.c): the `index`-th of `count`, each
+    for `slot_ns` at a time, from `start_ns` of the host's CLOCK_MONOTONIC on."""
+
+    start_ns: int
+    slot_ns: int
+    index: int
+    count: int
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """What goes before a program's command line."""
+        return ("/opt/ninetynine/turns", *map(str, (self.start_ns, self.slot_ns, self.index, self.count)))
+
+
 class Context(msgspec.Struct, kw_only=True):
     """What a slice may use. `instance` and `worker` are None for scenarios that start instances themselves.
 
@@ -53,6 +68,8 @@ class Context(msgspec.Struct, kw_only=True):
     family has `wire`, the link to the remote peer (bench.wire.Wire); the image family has `registry`
     (bench.counting_registry.CountingRegistry). Both are typed loosely: scenarios may not import them.
     extra: the share of additional work that the positive control does (0.02 = 2 %), 0 for all other arms.
+    turns: this arm's place where a slice runs by turns with those of other arms. starts: by scenario, the CPU
+    time that a start of its program took so far in this instance, nanoseconds.
     """
 
     backend: Backend
@@ -64,6 +81,8 @@ class Context(msgspec.Struct, kw_only=True):
     cpus: tuple[int, ...]
     extra: float = 0.0
     registry: object | None = None
+    turns: Turns | None = None
+    starts: dict[str, list[int]] = {}
 
 
 class Scenario(Protocol):
@@ -82,6 +101,9 @@ class Scenario(Protocol):
 
     scales_work: bool
     """Whether a slice does `context.extra` more work when asked to. The positive control takes only those."""
+
+    by_turns: bool
+    """Whether slices of several arms may run by turns of milliseconds: one thread at work, no waiting."""
 
     spec: InstanceSpec
     """The instance that a slice needs; the plan adds cpus. Equal specs share one instance."""
@@ -112,6 +134,7 @@ class Workload(msgspec.Struct, kw_only=True):
     cost_s: float
     every_nth_block: int = 1
     scales_work: bool = False
+    by_turns: bool = False
     kind: Literal["slice", "instance"] = "slice"
     spec: InstanceSpec = InstanceSpec(volume=VOLUME)
     from_start: bool = False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from bench.model import Metric, Role
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario, Workload
-from bench.scenarios.tool import PIN, ToolSlice, readings
+from bench.scenarios.tool import PIN, ToolSlice, rate_by_turns, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
-EVENTS = 250
+EVENTS = 500
 FLOATS = 250
 HASHES, HASHED = 60_000, 3_000
 MOST_START = 0.3
@@ -74,21 +76,28 @@ class Crypto(Workload, kw_only=True):
     def run(self, context: Context) -> list[Reading]:
         """Measure once. Raises ScenarioError with openssl's message."""
         worker = Worker.of(context)
+        work = Work(HASHES, context.extra)
+        if context.turns is not None:
+            found = rate_by_turns(context, self.name, _quietly, work.done, 1.0, _no_figure)
+            return work.nominal(found, self.metrics)
+        return work.nominal(self._alone(worker, work), self.metrics)
+
+    def _alone(self, worker: Worker, work: Work) -> list[Reading]:
+        """By the host's clock, less openssl's own start."""
         starts = [worker.run(derivation(1)) for _ in range(2)]
         for start in starts:
             parsers.derived_key(start.text)
         # The shorter of two: a start that was preempted would be subtracted and make the work look faster.
         start_ns = min(start.duration_ns for start in starts)
-        work = Work(HASHES, context.extra)
-        whole = worker.run(derivation(work.done, "-binary", "-out", "/dev/null"))
+        done = worker.run(_quietly(work.done))
 
         def rate(output: Output) -> dict[str, float]:
             # One hash less: the start that is subtracted did one as well.
             return {CRYPTO.name: (work.done - 1) / (max(1, output.duration_ns - start_ns) / 1e9)}
 
-        found = work.nominal(readings(whole, rate), self.metrics)
-        if start_ns > MOST_START * whole.duration_ns:
-            shares = f"{start_ns / 1e6:.0f} of {whole.duration_ns / 1e6:.0f} ms"
+        found = readings(done, rate)
+        if start_ns > MOST_START * done.duration_ns:
+            shares = f"{start_ns / 1e6:.0f} of {done.duration_ns / 1e6:.0f} ms"
             reason = f"openssl's start took {shares}: the host is too busy"
             return [msgspec.structs.replace(reading, valid=False, reason=reason) for reading in found]
         return found
@@ -105,6 +114,15 @@ def derivation(hashes: int, *options: str) -> tuple[str, ...]:
     )
 
 
+def _quietly(hashes: int) -> tuple[str, ...]:
+    return derivation(hashes, "-binary", "-out", "/dev/null")
+
+
+def _no_figure(output: Output) -> dict[str, float]:
+    """openssl prints none; what counts is the time."""
+    return {CRYPTO.name: math.nan}
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     ToolSlice(
         name="cpu.integer",
@@ -115,6 +133,8 @@ SCENARIOS: tuple[Scenario, ...] = (
             *(f"--events={events}", "--cpu-max-prime=10000", "run"),
         ),
         parse=lambda output: {INTEGER.name: parsers.sysbench_events(output.text)},
+        by_turns=True,
+        amount=1.0,
         cost_s=0.08,
     ),
     ToolSlice(
@@ -130,15 +150,19 @@ SCENARIOS: tuple[Scenario, ...] = (
             *("--metrics", "--yaml", "/dev/stdout"),
         ),
         parse=lambda output: {FLOAT.name: parsers.stress_ng_rate(output.text)},
+        by_turns=True,
+        amount=1.0,
         cost_s=0.1,
     ),
-    Crypto(name="cpu.crypto", metrics=(CRYPTO,), cost_s=0.11),
+    Crypto(name="cpu.crypto", metrics=(CRYPTO,), cost_s=0.11, by_turns=True),
     ToolSlice(
         name="cpu.syscall",
         metrics=(SYSCALL,),
         units=CALLS,
         command=lambda calls: (*PIN, "dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}"),
         parse=lambda output: {SYSCALL.name: 2 * parsers.dd_blocks(output.text, block_bytes=1)},
+        by_turns=True,
+        amount=2.0,
         cost_s=0.09,
     ),
     ToolSlice(
@@ -148,6 +172,10 @@ SCENARIOS: tuple[Scenario, ...] = (
         command=lambda mib: (*PIN, "/opt/ninetynine/fault", str(mib), str(FAULT_ROUNDS)),
         parse=lambda output: {
             PAGE_FAULT.name: parsers.number(parsers.json_object(output.text), "faults_per_s")
+        },
+        by_turns=True,
+        parse_cpu=lambda output: {
+            PAGE_FAULT.name: parsers.number(parsers.json_object(output.text), "faults_per_cpu_s")
         },
         cost_s=0.08,
     ),

@@ -11,8 +11,8 @@ from bench.scenarios.base import Context, InstanceWorkload, Reading
 from bench.scenarios.startup import started
 from bench.scenarios.tool import PIN, ToolSlice
 
-BLOCK_MIB, BLOCKS = 32, 50
-CHASE_MIB, STEPS = 96, 400_000
+BLOCK_MIB, BLOCKS = 32, 100
+CHASE_MIB, STEPS = 96, 800_000
 SETTLE_S = 0.02
 
 BANDWIDTH = Metric(
@@ -70,6 +70,8 @@ SCENARIOS = (
             *(f"--memory-total-size={blocks * BLOCK_MIB}M", "--memory-oper=write", "run"),
         ),
         parse=lambda output: {BANDWIDTH.name: parsers.sysbench_memory(output.text)},
+        by_turns=True,
+        amount=BLOCK_MIB,
         cost_s=0.13,
     ),
     ToolSlice(
@@ -78,6 +80,10 @@ SCENARIOS = (
         units=STEPS,
         command=lambda steps: (*PIN, "/opt/ninetynine/chase", str(CHASE_MIB), str(steps)),
         parse=lambda output: {LATENCY.name: parsers.number(parsers.json_object(output.text), "ns_per_step")},
+        by_turns=True,
+        parse_cpu=lambda output: {
+            LATENCY.name: parsers.number(parsers.json_object(output.text), "cpu_ns_per_step")
+        },
         cost_s=0.16,
     ),
     IdleMemory(

@@ -1,6 +1,6 @@
 /* Memory latency: a walk through one random cycle over all cache lines of a buffer larger than the last cache.
  *
- *   chase MIB STEPS   ->   {"steps": …, "ns_per_step": …}
+ *   chase MIB STEPS   ->   {"steps": …, "ns_per_step": …, "cpu_ns_per_step": …}
  *
  * Each load's address is the previous load's value, so loads cannot overlap. Pages are 4 KiB on request, since
  * whether huge pages are to be had depends on how fragmented the machine's memory is at that moment; what is
@@ -24,9 +24,9 @@ static uint64_t draw(uint64_t below) {
   return (uint64_t)(((unsigned __int128)state * below) >> 64);
 }
 
-static double now(void) {
+static double now(clockid_t clock) {
   struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
+  clock_gettime(clock, &t);
   return t.tv_sec * 1e9 + t.tv_nsec;
 }
 
@@ -52,10 +52,10 @@ int main(int argc, char **argv) {
     *b = kept;
   }
   uint64_t at = 0;
-  double start = now();
+  double cpu = now(CLOCK_PROCESS_CPUTIME_ID), start = now(CLOCK_MONOTONIC);
   for (long i = 0; i < steps; i++) at = *(volatile uint64_t *)(buffer + at * LINE);
-  double end = now();
-  printf("{\"steps\": %ld, \"ns_per_step\": %.4f, \"last\": %llu}\n", steps, (end - start) / steps,
-         (unsigned long long)at);
+  double end = now(CLOCK_MONOTONIC), cpu_end = now(CLOCK_PROCESS_CPUTIME_ID);
+  printf("{\"steps\": %ld, \"ns_per_step\": %.4f, \"cpu_ns_per_step\": %.4f, \"last\": %llu}\n", steps,
+         (end - start) / steps, (cpu_end - cpu) / steps, (unsigned long long)at);
   return 0;
 }
