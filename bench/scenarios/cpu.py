@@ -9,7 +9,7 @@ import msgspec
 from bench.model import Metric, Role
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, Reading, Scenario, Workload
-from bench.scenarios.tool import PIN, ToolSlice, rate_by_turns, readings
+from bench.scenarios.tool import BY_TURNS, PIN, ToolSlice, rate_by_turns, readings
 from bench.scenarios.work import Work
 from bench.scenarios.worker import Output, Worker
 
@@ -30,14 +30,14 @@ INTEGER = _metric(
     "events/s",
     "primary",
     f"Events per second of `sysbench cpu` by its own clock: {EVENTS} events in one thread, each the trial "
-    "division of all numbers up to 10,000 (64-bit integer division and branches).",
+    f"division of all numbers up to 10,000 (64-bit integer division and branches).{BY_TURNS}",
 )
 FLOAT = _metric(
     "cpu.float",
     "ops/s",
     "primary",
     f"Operations per second of `stress-ng --cpu-method float` by its own clock: {FLOATS} times a thousand "
-    "rounds of additions, multiplications, divisions and functions of single-precision numbers.",
+    f"rounds of additions, multiplications, divisions and functions of single-precision numbers.{BY_TURNS}",
 )
 CRYPTO = _metric(
     "cpu.crypto",
@@ -45,21 +45,22 @@ CRYPTO = _metric(
     "primary",
     f"SHA-256 hashes per second of `openssl kdf` SSKDF: {HASHES:,} hashes of {HASHED:,} bytes divided by the "
     "host's time from request to answer, less the shorter of two runs of one hash, which is openssl's own "
-    "start.",
+    f"start.{BY_TURNS}",
 )
 SYSCALL = _metric(
     "cpu.syscall",
     "calls/s",
     "stress",
     f"System calls per second, by dd's own clock: {CALLS:,} times a read of one byte from /dev/zero and a "
-    "write of it to /dev/null, two calls each.",
+    f"write of it to /dev/null, two calls each.{BY_TURNS}",
 )
 PAGE_FAULT = _metric(
     "cpu.page_fault",
     "faults/s",
     "stress",
-    f"Page faults per second, by the program's own clock: first writes to the 4 KiB pages of {FAULT_MIB} MiB "
-    f"of fresh anonymous memory, {FAULT_ROUNDS} times (bench/workloads/fault.c); mapping and unmapping are "
+    "Page faults per second, by the program's own clock, by turns by the CPU time that it used: first writes "
+    f"to the 4 KiB pages of {FAULT_MIB} MiB of fresh anonymous memory, {FAULT_ROUNDS} times "
+    "(bench/workloads/fault.c); mapping and unmapping are "
     "not timed.",
 )
 

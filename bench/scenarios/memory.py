@@ -9,7 +9,7 @@ from bench.model import Metric
 from bench.scenarios import parsers
 from bench.scenarios.base import Context, InstanceWorkload, Reading
 from bench.scenarios.startup import started
-from bench.scenarios.tool import PIN, ToolSlice
+from bench.scenarios.tool import BY_TURNS, PIN, ToolSlice
 
 BLOCK_MIB, BLOCKS = 32, 100
 CHASE_MIB, STEPS = 96, 800_000
@@ -21,7 +21,8 @@ BANDWIDTH = Metric(
     better="higher",
     role="primary",
     definition=f"MiB per second of `sysbench memory` by its own clock: {BLOCKS} times {BLOCK_MIB} MiB, "
-    "written by one thread 8 bytes at a time, in order, over and over through one buffer of that size.",
+    "written by one thread 8 bytes at a time, in order, over and over through one buffer of that size."
+    f"{BY_TURNS}",
 )
 LATENCY = Metric(
     name="memory.latency",
@@ -29,7 +30,8 @@ LATENCY = Metric(
     better="lower",
     role="primary",
     definition=f"Nanoseconds for a load that depends on the one before: {STEPS:,} steps of a random walk "
-    f"over all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock.",
+    f"over all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock, "
+    "by turns by the CPU time that it used.",
 )
 PER_INSTANCE = Metric(
     name="memory.per_instance",

@@ -29,6 +29,9 @@ The scheduler would move some slices and not others: slices of one host then dif
 """
 
 
+BY_TURNS = " By turns: over the CPU time that the kernel counted for the program, less a start's."
+"""In a metric's definition: what its figure is where arms run by turns."""
+
 _ACCOUNT = re.compile(r'\n\{"cpu_ns": ([0-9]+), "on_ns": ([0-9]+), "turns": [0-9]+\}\n\Z')
 
 

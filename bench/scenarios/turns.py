@@ -1,8 +1,8 @@
 """Slices of several arms at once, by turns of milliseconds on one CPU (bench/workloads/turns.c).
 
 Where a machine is shared, what disturbs it lasts for tenths of a second: slices one after the other meet
-different weather, and slices by turns the same. On a cloud machine whose neighbours were busy, that made pairs
-of the host with itself five to eight times as close (docs/metrics.md).
+different weather, and slices by turns the same. On a cloud machine whose neighbours were busy, that made
+pairs of the host with itself five to eight times as close (docs/metrics.md).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from bench.scenarios.base import Turns
 T = TypeVar("T")
 
 SLOT_NS = 2_000_000
-"""How long one arm runs before the next one's turn. The shorter, the more alike are the disturbances that they
-meet; but each turn begins with caches that another has used."""
+"""How long one arm runs before the next one's turn. The shorter, the more alike are the disturbances that
+they meet; but each turn begins with caches that another has used."""
 
 AHEAD_NS = 20_000_000
 """Until the first turn: all arms have their programs by then."""

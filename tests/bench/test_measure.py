@@ -318,3 +318,57 @@ def test_the_time_left_counts_what_is_measured_beyond_the_budget() -> None:
     clock.advance(20)
     assert budget.seconds_left(10.0) == 0.0
     assert budget.seconds_left(10.0, must_s=5.0) == 10.0  # at half of the pace that was forecast
+
+
+class Turned(FakeScenario):
+    """A slice that notes its place among those that run by turns."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, "cpu", by_turns=True)
+        self.places = []
+
+    def run(self, context):
+        self.places.append((context.session, context.block, context.backend.probe().name, context.turns))
+        return super().run(context)
+
+
+def by_turn(scenario: Turned) -> dict[tuple[int, int], dict[str, object]]:
+    turns = {}
+    for session, block, arm, place in scenario.places:
+        if place is not None:
+            turns.setdefault((session, block, place.start_ns), {})[arm] = place
+    return turns
+
+
+def test_arms_of_the_hosts_kernel_run_by_turns_and_no_virtual_machine_does(tmp_path):
+    scenario = Turned("cpu.integer")
+    bench = Bench(tmp_path, [scenario])
+    bench.run()
+    machine = {(step.session, step.block) for step in bench.plan.steps if step.arm == "vm-tcg"}
+    turns = by_turn(scenario)
+    assert turns
+    assert not machine & {(session, block) for session, block, _ in turns}
+    for places in turns.values():
+        assert set(places) == {"host", "host-b", "host-2pct", "runtime", "runtime-b"}
+        assert sorted(place.index for place in places.values()) == list(range(5))
+        assert {place.count for place in places.values()} == {5}
+    assert {step.order for step in bench.plan.steps} == {one.order for one in bench.read().samples}
+
+
+def test_one_arm_that_fails_by_turns_costs_the_others_nothing(tmp_path):
+    def fails(event):
+        return "boom" if event == ("run", "runtime", "cpu.integer") else ""
+
+    bench = Bench(tmp_path, [Turned("cpu.integer")], fails=fails)
+    assert bench.run().status == "complete"
+    found = bench.read().samples
+    assert {one.arm for one in found if not one.valid} == {"runtime"}
+    assert {one.arm for one in found if one.valid} >= {"host", "host-b", "runtime-b"}
+
+
+def test_a_plan_that_knows_no_turns_has_none(tmp_path):
+    scenario = Turned("cpu.integer")
+    bench = Bench(tmp_path, [scenario])
+    bench.plan = msgspec.structs.replace(bench.plan, by_turns=())
+    bench.run()
+    assert not by_turn(scenario)
