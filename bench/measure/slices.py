@@ -84,37 +84,26 @@ class SliceTaker:
         self.last_reason[arm] = failure
 
     def take_by_turns(self, turn: Sequence[tuple[Step, Arm]]) -> list[Taken]:
-        """Take the slices of several arms at once, by turns of milliseconds on one CPU; all of them again
-        while any was under pressure and the budget allows it.
+        """Take the slices of several arms at once, by turns of milliseconds on one CPU.
 
-        The arms share what the host was like. Their seconds are shared out evenly.
+        The arms share what the host was like, and their seconds are shared out evenly. None is taken again:
+        pressure from outside meets all of them alike.
         """
-        samples: list[list[Sample]] = [[] for _ in turn]
-        begun = self._clock()
-        for take in range(TAKES):
-            before, start = self._gauge.read(), self._clock()
-            attempts = self._attempts(turn)
-            duration = self._clock() - start
-            conditions = self._gauge.conditions(before, self._gauge.read(), duration)
-            # What the host's CPUs did in all is no account of any one arm's slice.
-            shared = msgspec.structs.replace(conditions, busy_s=None)
-            pressure = ""
-            for step, _ in turn:
-                pressure = pressure or self._usual.pressure((step.scenario, step.arm), shared)
-            for step, _ in turn:
-                self._usual.learn((step.scenario, step.arm), shared)
-            taken = [
-                [self._sample(step, reading, shared, take) for reading in self._settled(step, arm, attempt)]
-                for (step, arm), attempt in zip(turn, attempts, strict=True)
-            ]
-            everything = [one for each in taken for one in each]
-            again = pressure and take + 1 < TAKES and self._may_repeat(everything, duration / SECOND)
-            for kept, found in zip(samples, taken, strict=True):
-                kept += [_set_aside(one, pressure) for one in found] if again else found
-            if not again:
-                break
-        seconds = (self._clock() - begun) / SECOND / len(turn)
-        return [Taken(samples=tuple(one), seconds=seconds) for one in samples]
+        before, begun = self._gauge.read(), self._clock()
+        attempts = self._attempts(turn)
+        duration = self._clock() - begun
+        conditions = self._gauge.conditions(before, self._gauge.read(), duration)
+        # What the host's CPUs did in all is no account of any one arm's slice.
+        shared = msgspec.structs.replace(conditions, busy_s=None)
+        return [
+            Taken(
+                samples=tuple(
+                    self._sample(step, reading, shared, 0) for reading in self._settled(step, arm, attempt)
+                ),
+                seconds=duration / SECOND / len(turn),
+            )
+            for (step, arm), attempt in zip(turn, attempts, strict=True)
+        ]
 
     def _attempts(self, turn: Sequence[tuple[Step, Arm]]) -> list[_Attempt]:
         """Run the slices of several arms, each in a thread that waits for its program."""

@@ -30,7 +30,7 @@ LATENCY = Metric(
     better="lower",
     role="primary",
     definition=f"Nanoseconds for a load that depends on the one before: {STEPS:,} steps of a random walk "
-    f"over all cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock, "
+    f"over the cache lines of {CHASE_MIB} MiB in pages of 4 KiB (bench/workloads/chase.c), by its own clock, "
     "by turns by the CPU time that it used.",
 )
 PER_INSTANCE = Metric(

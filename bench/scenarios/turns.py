@@ -16,7 +16,7 @@ from bench.scenarios.base import Turns
 
 T = TypeVar("T")
 
-SLOT_NS = 2_000_000
+SLOT_NS = 1_000_000
 """How long one arm runs before the next one's turn. The shorter, the more alike are the disturbances that
 they meet; but each turn begins with caches that another has used."""
 
