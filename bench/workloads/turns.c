@@ -9,6 +9,7 @@
  * program, from its execve to its end; the time that it was allowed to run; and how many turns it took.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -68,6 +70,18 @@ static pid_t start(char **argv, const sigset_t *blocked) {
   _exit(127);
 }
 
+/* A signal to a process goes to its first thread, which would have to wait for the CPU that another one is using:
+ * stops came a sixth of a millisecond late, in containers only. The thread that runs takes it at once. */
+static void stop(pid_t child) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/task", child);
+  DIR *tasks = opendir(path);
+  for (struct dirent *one; tasks && (one = readdir(tasks));)
+    if (atoi(one->d_name) > 0) syscall(SYS_tgkill, child, atoi(one->d_name), SIGSTOP);
+  if (tasks) closedir(tasks);
+  kill(-child, SIGSTOP);
+}
+
 int main(int argc, char **argv) {
   long long first = argc > 5 ? atoll(argv[1]) : 0, slot = argc > 5 ? atoll(argv[2]) : 0;
   int index = argc > 5 ? atoi(argv[3]) : -1, count = argc > 5 ? atoi(argv[4]) : 0;
@@ -106,7 +120,7 @@ int main(int argc, char **argv) {
       struct timespec left = timespec_of(end - now());
       over = sigtimedwait(&ended, NULL, &left) == SIGCHLD;
     }
-    if (!over) kill(-child, SIGSTOP);
+    if (!over) stop(child);
     on += now() - since;
     turns++;
   }

@@ -3,6 +3,7 @@
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -50,6 +51,30 @@ def test_programs_by_turns_hardly_run_at_the_same_time(turns):
     assert len(shares) == 3
     assert all(turns_taken > 2 for _, _, turns_taken in shares)
     assert sum(on for _, on, _ in shares) < 2 * took, "each waits while another runs"
+
+
+THREADS = """
+import threading, time
+def work():
+    end = time.process_time() + 0.1
+    while time.process_time() < end:
+        pass
+one = threading.Thread(target=work)
+one.start()
+one.join()
+"""
+
+
+def test_a_thread_that_runs_is_stopped_at_once_though_the_first_one_waits(turns):
+    # Beside another program, so that the first thread has to wait for the CPU before it could stop the rest.
+    start = time.monotonic_ns() + 50_000_000
+    programs = (sys.executable, "-c", THREADS), BUSY
+    arms = [command(turns, *argv, index=i, count=2, start_ns=start) for i, argv in enumerate(programs)]
+    running = [subprocess.Popen(arm, stdout=subprocess.PIPE, text=True) for arm in arms]
+    found = ACCOUNT.search([one.communicate()[0] for one in running][0])
+    assert found
+    cpu_ns, on_ns, _ = map(int, found.groups())
+    assert cpu_ns < 1.1 * on_ns, "it ran while it was not allowed to"
 
 
 def test_a_program_ends_with_its_own_status_and_output(turns):
