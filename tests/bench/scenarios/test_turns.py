@@ -71,7 +71,8 @@ def test_a_thread_that_runs_is_stopped_at_once_though_the_first_one_waits(turns)
     programs = (sys.executable, "-c", THREADS), BUSY
     arms = [command(turns, *argv, index=i, count=2, start_ns=start) for i, argv in enumerate(programs)]
     running = [subprocess.Popen(arm, stdout=subprocess.PIPE, text=True) for arm in arms]
-    found = ACCOUNT.search([one.communicate()[0] for one in running][0])
+    outputs = [one.communicate()[0] for one in running]
+    found = ACCOUNT.search(outputs[0])
     assert found
     cpu_ns, on_ns, _ = map(int, found.groups())
     assert cpu_ns < 1.1 * on_ns, "it ran while it was not allowed to"
