@@ -134,11 +134,10 @@ visit of everything takes more, what no sentence rests on comes in every second 
 UNTIL_SESSIONS = 24
 """Of a run that goes on until all is decided. More would be looked at for a price: each look takes alpha."""
 
-PAIRS = {"cpu": 5, "memory": 5}
+PAIRS = {"cpu": 4, "memory": 4}
 """Visits in each session of the core, by family, of what decides a claim. Their slices are cheap and differ
-far more than instances do. Two pairs spoil a median of three, which is one session in ten where another
-tenant slows down a tenth of the slices; and few pairs do not show how much of the noise is theirs (Kalibera
-& Jones 2013)."""
+more than instances do. Three would be enough by turns, were one of them not that of a virtual machine; and
+few pairs do not show how much of the noise is theirs (Kalibera & Jones 2013)."""
 
 _PACES = {
     "runtime": Pace(start_s=0.02, factor=1.0),

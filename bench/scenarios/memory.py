@@ -11,8 +11,8 @@ from bench.scenarios.base import Context, InstanceWorkload, Reading
 from bench.scenarios.startup import started
 from bench.scenarios.tool import BY_TURNS, PIN, ToolSlice
 
-BLOCK_MIB, BLOCKS = 32, 100
-CHASE_MIB, STEPS = 96, 800_000
+BLOCK_MIB, BLOCKS = 32, 50
+CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02
 
 BANDWIDTH = Metric(
