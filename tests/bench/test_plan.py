@@ -181,7 +181,7 @@ def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs
 
 def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_says_so():
     scenarios = [
-        FakeScenario("cpu.integer", "cpu", cost_s=0.9),
+        FakeScenario("cpu.integer", "cpu", cost_s=1.125),
         FakeScenario("disk.randread.layer", "disk", cost_s=3.0),
         FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=3.9),
         FakeScenario("cpu.page_fault", "cpu", role="stress", cost_s=0.001),
@@ -384,3 +384,20 @@ def test_what_a_slow_arm_cannot_run_takes_no_place_from_what_it_can():
     scenarios = [FakeScenario("network.host", "network"), FakeScenario("network.bridge", "network")]
     slow = plans.too_slow(profile, ARMS, scenarios, frozenset({("vm-tcg", "network.host")}))
     assert ("vm-tcg", "network.bridge") not in slow
+
+
+def test_a_fast_machine_leaves_every_second_visit_to_those_that_run_by_turns():
+    scenarios = [FakeScenario("cpu.integer", "cpu", by_turns=True), FakeScenario("disk.image", "disk")]
+    arms = fake_arms(runtime="runtime", vm="vm-kvm")
+    found = plans.make_plan(PROFILES["quick"], 1, arms, scenarios)
+    assert found.by_turns == ("cpu.integer",)
+    for name, share in (("cpu.integer", 2), ("disk.image", 1)):
+        visits = {
+            arm: {
+                (step.session, step.block) for step in found.steps if (step.scenario, step.arm) == (name, arm)
+            }
+            for arm in ("host", "vm-kvm")
+        }
+        assert visits["vm-kvm"] < visits["host"] if share == 2 else visits["vm-kvm"] == visits["host"]
+        first = [len([1 for session, _ in visits[arm] if session == 0]) for arm in ("host", "vm-kvm")]
+        assert first[1] == -(-first[0] // share)
