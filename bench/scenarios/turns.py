@@ -17,9 +17,9 @@ from bench.scenarios.base import Turns
 T = TypeVar("T")
 
 SLOT_NS = 4_000_000
-"""How long one arm runs before the next one's turn. The shorter, the more alike are the disturbances that they
-meet. But stopping and continuing costs a program CPU time, and one in a container some 5 µs more: with slots
-of 1 ms a container's work took 1.2 % more CPU time than the host's, with 4 ms 0.4 ± 0.5 %."""
+"""How long one arm runs before the next one's turn. The shorter, the more alike are the disturbances that
+they meet. But stopping and continuing costs a program CPU time, and one in a container some 5 µs more: with
+slots of 1 ms a container's work took 1.2 % more CPU time than the host's, with 4 ms 0.4 ± 0.5 %."""
 
 AHEAD_NS = 20_000_000
 """Until the first turn: all arms have their programs by then."""
