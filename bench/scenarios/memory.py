@@ -13,8 +13,7 @@ from bench.scenarios.tool import BY_TURNS, PIN, ToolSlice
 
 BLOCK_MIB, BLOCKS = 64, 50
 """A block is twice a last cache of 32 MiB. Of one of just that size, how much stays in the cache depends on
-which pages a process got: processes of one host differed by 3.1 %, with twice as much by 1.3 %, with four
-times as much by 0.9 %, which takes twice as long."""
+which pages a process got: processes of one host differed by 1.4 %, with twice as much by 0.7 %."""
 
 CHASE_MIB, STEPS = 96, 400_000
 SETTLE_S = 0.02

@@ -3,8 +3,8 @@
  *   chase MIB STEPS   ->   {"steps": …, "ns_per_step": …, "cpu_ns_per_step": …}
  *
  * Without windows (Intel's MLC and Google's multichase have them) a step is mostly the walk of the page tables, and its
- * time depends on where a process happened to get its pages: processes of one host differed by 3 %, with windows by
- * 0.3 %. Where a step goes depends on what the one before loaded, so loads cannot overlap: what is loaded is zero, but
+ * time depends on where a process happened to get its pages: processes of one host differed by 1.7 %, with windows
+ * by 0.6 %. Where a step goes depends on what the one before loaded, so loads cannot overlap: what is loaded is zero, but
  * the processor cannot know. Preparing the buffer is thus no more than touching its pages, which keeps arms that run
  * by turns together. Pages are 4 KiB on request, since whether huge pages are to be had depends on how fragmented the
  * machine's memory is at that moment; a new page, whose tables are walked (in a VM nested ones), is met every 16 steps

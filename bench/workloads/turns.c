@@ -1,9 +1,10 @@
 /* turns START SLOT INDEX COUNT PROGRAM ARGUMENT…: lets a program run in every COUNT-th slot of time only.
  *
  * COUNT programs, one in each arm, share one CPU by turns of SLOT nanoseconds from START on (CLOCK_MONOTONIC), each
- * stopped while another runs: in cycle after cycle, every second one backwards, so that a drift within cycles cancels
- * as well. What disturbs the machine for more than some turns then disturbs all of them alike. The program runs on
- * the lowest CPU that it may use and is stopped from the highest, whose timers nobody delays.
+ * stopped while another runs: in cycle after cycle, each in a random order that all draw alike from START, so that
+ * nothing periodic always meets the same one. None has two turns in a row: with its caches still warm it would be
+ * faster than the others by 0.4 %. What disturbs the machine for more than some turns then disturbs all of them alike.
+ * The program runs on the lowest CPU that it may use and is stopped from the highest, whose timers nobody delays.
  *
  * Prints a line at the end: {"cpu_ns": …, "on_ns": …, "turns": …}: the CPU time that the kernel counted for the
  * program, from its execve to its end; the time that it was allowed to run; and how many turns it took.
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -23,7 +25,7 @@
 #include <unistd.h>
 
 #define SECOND 1000000000LL
-enum { LATE_S = 5 };
+enum { LATE_S = 5, MOST = 10000 };
 
 static long long now(void) {
   struct timespec t;
@@ -82,10 +84,32 @@ static void stop(pid_t child) {
   kill(-child, SIGSTOP);
 }
 
+static void swap(int *order, int a, int b) {
+  int one = order[a];
+  order[a] = order[b];
+  order[b] = one;
+}
+
+/* Puts the next cycle's order in place of the one before. */
+static void shuffle(int *order, int count, uint64_t *state) {
+  int last = order[count - 1];
+  for (int i = count - 1; i > 0; i--) {
+    *state = *state * 6364136223846793005ull + 1442695040888963407ull;
+    swap(order, i, (int)((*state >> 33) % (i + 1)));
+  }
+  if (count > 1 && order[0] == last) swap(order, 0, count - 1);
+}
+
+static int place_of(const int *order, int index) {
+  int place = 0;
+  while (order[place] != index) place++;
+  return place;
+}
+
 int main(int argc, char **argv) {
   long long first = argc > 5 ? atoll(argv[1]) : 0, slot = argc > 5 ? atoll(argv[2]) : 0;
   int index = argc > 5 ? atoi(argv[3]) : -1, count = argc > 5 ? atoi(argv[4]) : 0;
-  if (slot < 1 || index < 0 || index >= count) {
+  if (slot < 1 || index < 0 || index >= count || count > MOST) {
     fprintf(stderr, "usage: turns START SLOT INDEX COUNT PROGRAM ARGUMENT...\n");
     return 2;
   }
@@ -110,8 +134,12 @@ int main(int argc, char **argv) {
   struct rusage before, after;
   getrusage(RUSAGE_CHILDREN, &before);
   long long on = 0, turns = 0;
+  uint64_t state = first;
+  int order[MOST];
+  for (int i = 0; i < count; i++) order[i] = i;
   for (long long cycle = 0, over = 0; !over; cycle++) {
-    long long begin = first + (cycle * count + (cycle % 2 ? count - 1 - index : index)) * slot, end = begin + slot;
+    shuffle(order, count, &state);
+    long long begin = first + (cycle * count + place_of(order, index)) * slot, end = begin + slot;
     if (now() > end) continue;
     sleep_until(begin);
     long long since = now();

@@ -18,18 +18,19 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from bench import claims, journal, measure, store
+from bench.backends.base import Instance
 from bench.cli import setup
 from bench.cli.execute import _decide
 from bench.journal import Journal, RunLine
 from bench.judge import judge
 from bench.measure.noise import Gauge, SliceConditions, SliceCounters
-from bench.model import ALL, JOINT, POSITIVE, Plan, Verdict
+from bench.model import ALL, JOINT, POSITIVE, Metric, Plan, Verdict
 from bench.plan import make_plan
 from bench.profiles import PROFILES, pace, visit_s
 from bench.scenarios.base import Context, Reading, Scenario
@@ -89,6 +90,9 @@ SPREAD = {
 }
 """Standard deviation of a pair's logarithm without its tails, by the longest name that fits."""
 
+ONE_AFTER_THE_OTHER = 4.0
+"""How much wider pairs of slices that could run by turns are where a guest takes part and they do not."""
+
 TAILS = {"memory.bandwidth": (0.04, 0.35), "memory.latency": (0.08, 0.4), "cpu.crypto": (0.03, 0.15)}
 """Share of slices that something strikes, and the most that they lose."""
 
@@ -114,7 +118,7 @@ VALUES = {
 """(of a container, of a guest), by the longest name that fits; others are 1, and a guest's a fifth."""
 
 
-def _longest(table: dict[str, object], name: str) -> str:
+def _longest(table: Mapping[str, object], name: str) -> str:
     """The longest key that a name begins with; empty for none."""
     fits = [key for key in table if name == key or name.startswith((f"{key}.", f"{key}_"))]
     return max(fits, key=len, default="")
@@ -123,48 +127,74 @@ def _longest(table: dict[str, object], name: str) -> str:
 class Simulated:
     """A real scenario that only lets the clock run and draws its values."""
 
-    def __init__(self, real: Scenario, clock: FakeClock, rng: random.Random, noise: float) -> None:
-        self._real, self._clock, self._rng, self._noise = real, clock, rng, noise
+    def __init__(self, real: Scenario, clock: FakeClock, seed: int, noise: float) -> None:
+        self._real, self._clock, self._seed, self._noise = real, clock, seed, noise
+        self._rng = random.Random(f"{seed} {real.name}")
         self._luck: dict[tuple[str, str, int], float] = {}
         self.name, self.family, self.metrics, self.kind = real.name, real.family, real.metrics, real.kind
         self.cost_s, self.every_nth_block = real.cost_s, real.every_nth_block
         self.scales_work, self.spec = real.scales_work, real.spec
+        self.by_turns, self.from_start = real.by_turns, real.from_start
 
     def run(self, context: Context) -> list[Reading]:
         """One reading of each metric; larger is better, turned as the metric has it."""
         backend = str(context.backend.name)
-        self._clock.advance(self._seconds(backend) * self._rng.uniform(0.9, 1.1))
-        return list(self._readings(backend, context))
+        rng = self._drawn(backend, context)
+        self._clock.advance(self._seconds(backend) * rng.uniform(0.9, 1.1))
+        return list(self._readings(backend, context, rng))
+
+    def of_start(self, instance: Instance) -> list[Reading]:
+        """Of a guest, whose start is on the clock already."""
+        noise = math.exp(self._noise * self._rng.gauss(0.0, SPREAD["startup"] / math.sqrt(2)))
+        return [_reading(metric, _value(metric.name, guest=True) * noise) for metric in self.metrics]
+
+    def _drawn(self, backend: str, context: Context) -> random.Random:
+        """What draws a slice's noise: by turns, slices are in threads, whose order nobody knows."""
+        if context.turns is None:
+            return self._rng
+        place = (self.name, backend, context.session, context.block, context.turns.index)
+        return random.Random(f"{self._seed} {place}")
 
     def _seconds(self, backend: str) -> float:
         arm = next(arm for arm in ARMS if arm.backend == backend)
         if backend == "vm":
             return GUEST_SECONDS.get(self.name, GUEST_PACE * visit_s(self._real, pace(arm)))
-        known = _longest(SECONDS, self.name)  # type: ignore[arg-type]
+        known = _longest(SECONDS, self.name)
         return SECONDS[known] if known else visit_s(self._real, pace(arm))
 
-    def _readings(self, backend: str, context: Context) -> Iterator[Reading]:
+    def _readings(self, backend: str, context: Context, rng: random.Random) -> Iterator[Reading]:
         guest = backend == "vm"
         starts = 1 if guest else STARTS_A_VISIT.get(self.name, 1)
         for metric in self.metrics * starts:
-            base = _longest(VALUES, metric.name)  # type: ignore[arg-type]
-            value = VALUES[base][guest] if base else 0.2 if guest else 1.0
-            if base not in ("check.same_output", "image.changed_files"):
-                better = self._better(metric.name, backend, context)
+            value = _value(metric.name, guest=guest)
+            if _longest(VALUES, metric.name) not in ("check.same_output", "image.changed_files"):
+                better = self._better(metric.name, backend, context, rng)
                 value *= math.exp(-better if metric.better == "lower" else better)
-            yield Reading(metric=metric.name, value=value, start_ns=0, duration_ns=100_000_000)
+            yield _reading(metric, value)
 
-    def _better(self, metric: str, backend: str, context: Context) -> float:
-        gauss, known = self._rng.gauss, _longest(SPREAD, metric)  # type: ignore[arg-type]
+    def _better(self, metric: str, backend: str, context: Context, rng: random.Random) -> float:
         family = metric.partition(".")[0]
-        key = (metric, backend, context.session)
-        luck = self._luck.setdefault(key, gauss(0.0, LUCK.get(family, 0.0)))
-        better = self._noise * (luck + gauss(0.0, SPREAD.get(known, 0.02) / math.sqrt(2)))
+        lucky = random.Random(f"{self._seed} {metric} {backend} {context.session}")
+        spread = SPREAD.get(_longest(SPREAD, metric), 0.02)
+        if self.by_turns and context.turns is None:
+            spread *= ONE_AFTER_THE_OTHER
+        luck = lucky.gauss(0.0, LUCK.get(family, 0.0))
+        better = self._noise * (luck + rng.gauss(0.0, spread / math.sqrt(2)))
         share, most = TAILS.get(metric, (0.0, 0.0))
-        if self._rng.random() < share:
-            better -= most * self._rng.random()
+        if rng.random() < share:
+            better -= most * rng.random()
         better -= math.log1p(context.extra) if self.scales_work else 0.0
         return better - (DEAR.get(metric, 0.0) if backend in ("runtime", "nnd") else 0.0)
+
+
+def _reading(metric: Metric, value: float) -> Reading:
+    return Reading(metric=metric.name, value=value, start_ns=0, duration_ns=100_000_000)
+
+
+def _value(metric: str, *, guest: bool) -> float:
+    """What a metric is without noise."""
+    base = _longest(VALUES, metric)
+    return VALUES[base][guest] if base else 0.2 if guest else 1.0
 
 
 class Timed(FakeBackend):
@@ -241,8 +271,8 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
 
 def simulated(noise: float, seed: int) -> Simulation:
     """A default run with so much noise."""
-    rng, clock, profile = random.Random(seed), FakeClock(), PROFILES["quick"]
-    scenarios = {one.name: Simulated(one, clock, rng, noise) for one in SCENARIOS}
+    clock, profile = FakeClock(), PROFILES["quick"]
+    scenarios = {one.name: Simulated(one, clock, seed, noise) for one in SCENARIOS}
     modes = {"vm": ("none", "bridge", "nat")}
     backends = {
         arm.name: (Daemon if arm.backend == "nnd" else Timed)(

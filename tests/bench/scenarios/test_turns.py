@@ -1,5 +1,7 @@
 """Slices by turns: the program that gives them, and the figures that come of it."""
 
+import ast
+import itertools
 import re
 import signal
 import subprocess
@@ -33,10 +35,15 @@ def turns(tmp_path_factory) -> Path:
 
 
 def command(
-    turns: Path, *argv: str, index: int = 0, count: int = 1, start_ns: int | None = None
+    turns: Path,
+    *argv: str,
+    index: int = 0,
+    count: int = 1,
+    start_ns: int | None = None,
+    slot_ns: int = SLOT_NS,
 ) -> list[str]:
     start = time.monotonic_ns() + 20_000_000 if start_ns is None else start_ns
-    return [str(turns), str(start), str(SLOT_NS), str(index), str(count), *argv]
+    return [str(turns), str(start), str(slot_ns), str(index), str(count), *argv]
 
 
 def test_programs_by_turns_hardly_run_at_the_same_time(turns):
@@ -51,6 +58,40 @@ def test_programs_by_turns_hardly_run_at_the_same_time(turns):
     assert len(shares) == 3
     assert all(turns_taken > 2 for _, _, turns_taken in shares)
     assert sum(on for _, on, _ in shares) < 2 * took, "each waits while another runs"
+
+
+LOOKING = """
+import sys, time
+start, slot = map(int, sys.argv[1:])
+seen = {}
+while sum(seen.values()) < 400000:
+    place = (time.monotonic_ns() - start) // slot
+    seen[place] = seen.get(place, 0) + 1
+print(seen)
+"""
+
+
+def test_no_program_has_two_turns_in_a_row_and_their_order_changes(turns):
+    # One that had would find its caches warm.
+    start, slot = time.monotonic_ns() + 200_000_000, 20_000_000
+    looking = (sys.executable, "-c", LOOKING, str(start), str(slot))
+    arms = [command(turns, *looking, index=i, count=3, start_ns=start, slot_ns=slot) for i in range(3)]
+    running = [subprocess.Popen(arm, stdout=subprocess.PIPE, text=True) for arm in arms]
+    seen = [ast.literal_eval(one.communicate()[0].splitlines()[0]) for one in running]
+    together = range(max(map(min, seen)), min(map(max, seen)))
+    owners = [owner(seen, place) for place in together]
+    assert len(owners) > 9
+    assert all(one != after for one, after in itertools.pairwise(owners) if one is not None)
+    cycles = {tuple(owners[at : at + 3]) for at in range(-together.start % 3, len(owners) - 2, 3)}
+    whole = [cycle for cycle in cycles if None not in cycle]
+    assert all(len(set(cycle)) == 3 for cycle in whole)
+    assert len(whole) > 1
+
+
+def owner(seen: list[dict[int, int]], place: int) -> int | None:
+    """The program that looked most often in a slot; None where the machine stood still."""
+    most = max(range(3), key=lambda index: seen[index].get(place, 0))
+    return most if place in seen[most] else None
 
 
 THREADS = """
