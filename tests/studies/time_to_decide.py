@@ -40,11 +40,11 @@ from bench.testing import FakeBackend, FakeClock, FakeInstance, fake_arms, fake_
 ARMS = fake_arms(runtime="runtime", nnd="nnd", vm="vm-tcg")
 
 SECONDS = {
-    "cpu.integer": 0.055,
-    "cpu.float": 0.167,
-    "cpu.crypto": 0.076,
-    "memory.bandwidth": 0.077,
-    "memory.latency": 0.130,
+    "cpu.integer": 0.13,
+    "cpu.float": 0.13,
+    "cpu.crypto": 0.125,
+    "memory.bandwidth": 0.21,
+    "memory.latency": 0.11,
     "network.throughput": 0.19,
     "network.throughput_10g": 0.272,
     "disk.image": 0.55,
@@ -69,12 +69,12 @@ STARTS_A_VISIT = {"startup.first_instruction": 20, "startup.first_instruction.pa
 """Readings of one visit, of fast arms."""
 
 SPREAD = {
-    "cpu.integer": 0.010,
-    "cpu.float": 0.025,
-    "cpu.crypto": 0.040,
+    "cpu.integer": 0.009,
+    "cpu.float": 0.012,
+    "cpu.crypto": 0.011,
     "cpu": 0.03,
-    "memory.bandwidth": 0.016,
-    "memory.latency": 0.045,
+    "memory.bandwidth": 0.025,
+    "memory.latency": 0.014,
     "memory": 0.02,
     "network.throughput": 0.001,
     "network.cpu_per_gib": 0.07,
@@ -93,7 +93,7 @@ SPREAD = {
 ONE_AFTER_THE_OTHER = 4.0
 """How much wider pairs of slices that could run by turns are where a guest takes part and they do not."""
 
-TAILS = {"memory.bandwidth": (0.04, 0.35), "memory.latency": (0.08, 0.4), "cpu.crypto": (0.03, 0.15)}
+TAILS = {"memory.bandwidth": (0.02, 0.1), "memory.latency": (0.02, 0.1)}
 """Share of slices that something strikes, and the most that they lose."""
 
 LUCK = {"cpu": 0.002, "memory": 0.004}
