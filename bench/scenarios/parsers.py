@@ -16,6 +16,7 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)"
 _EVENTS = re.compile(rf"events per second:\s+{_NUMBER}\n")
 _MEMORY = re.compile(rf"MiB transferred \({_NUMBER} MiB/sec\)")
 _BOGO = re.compile(rf"bogo-ops-per-second-real-time:\s+{_NUMBER}\n")
+_BOGO_CPU = re.compile(rf"bogo-ops-per-second-usr-sys-time:\s+{_NUMBER}\n")
 _KEY = re.compile(r"^(?:[0-9A-F]{2}:){31}[0-9A-F]{2}$", re.MULTILINE)
 _DD = re.compile(rf"^([0-9]+) bytes .*copied, {_NUMBER} s, ", re.MULTILINE)
 
@@ -33,6 +34,11 @@ def sysbench_memory(text: str) -> float:
 def stress_ng_rate(text: str) -> float:
     """Bogus operations per second of real time, of the one stressor in stress-ng's YAML."""
     return _one(_BOGO, text, "stress-ng's bogo-ops-per-second-real-time")
+
+
+def stress_ng_cpu_rate(text: str) -> float:
+    """The same per second of CPU time, which stress-ng counts from the stressor's start on, not its own."""
+    return _one(_BOGO_CPU, text, "stress-ng's bogo-ops-per-second-usr-sys-time")
 
 
 def dd_blocks(text: str, block_bytes: int) -> float:

@@ -23,8 +23,9 @@ def test_sysbench_memory():
     assert f"({parsers.sysbench_memory(text):.2f} MiB/sec)" in text
 
 
-def test_stress_ng_takes_real_time_not_cpu_time():
+def test_stress_ng_has_a_rate_by_real_time_and_one_by_cpu_time():
     assert parsers.stress_ng_rate(recorded("stress-ng")) == 1132.577824
+    assert parsers.stress_ng_cpu_rate(recorded("stress-ng")) == 1146.030356
 
 
 def test_dd_counts_blocks_by_its_own_clock():
@@ -78,11 +79,12 @@ PARSERS = (
     parsers.sysbench_events,
     parsers.sysbench_memory,
     parsers.stress_ng_rate,
+    parsers.stress_ng_cpu_rate,
     lambda text: parsers.dd_blocks(text, 1),
     parsers.iperf3_received,
     lambda text: parsers.fio_rate(parsers.fio_jobs(text), "seq", "write"),
 )
-RECORDED = ("sysbench-cpu", "sysbench-memory", "stress-ng", "dd", "iperf3", "fio")
+RECORDED = ("sysbench-cpu", "sysbench-memory", "stress-ng", "stress-ng", "dd", "iperf3", "fio")
 
 
 @pytest.mark.parametrize("parse", PARSERS)
