@@ -37,8 +37,8 @@ FLOAT = _metric(
     "ops/s",
     "primary",
     f"Operations per second of `stress-ng --cpu-method float` by its own clock, by turns of the CPU time "
-    f"that it counted: {FLOATS} times a thousand rounds of additions, multiplications, divisions and functions "
-    "of single-precision numbers.",
+    f"that it counted: {FLOATS} times a thousand rounds of additions, multiplications, divisions and "
+    "functions of single-precision numbers.",
 )
 CRYPTO = _metric(
     "cpu.crypto",
