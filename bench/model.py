@@ -288,13 +288,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     It holds the most that may be measured; a look leaves out what is decided, the clock what does not fit.
     looks: None where the run looks at its data only at its end. pairing: whether second copies count in the
     pairs of their arms; fixed with the plan, so that a look and the judge read the same pairs. thinned:
-    scenarios that have every second session of the core only, or none, since one visit of everything takes
-    too much of the budget. until_decided: the run goes on past the profile's budget while a claim is open and
-    in reach, so that what only explains is not measured after the core. first_budget_s: that budget, which
-    its core is for (None: budget_s itself). prices: what visits were known to cost on this host (None: by the
-    profile's forecast). left_out: backend → families for which the profile has no time. by_turns: scenarios
-    whose arms run by turns of milliseconds, where none of them is a virtual machine. The rest of the suite
-    asks here which arm has which part in the design.
+    scenarios that have every second session of the core only, or one, or none, since one visit of everything
+    takes too much of the budget. until_decided: the run goes on past the profile's budget while a claim is
+    open and in reach, so that what only explains is not measured after the core. first_budget_s: that budget,
+    which its core is for (None: budget_s itself). prices: what visits were known to cost on this host (None:
+    by the profile's forecast). left_out: backend → families for which the profile has no time. by_turns:
+    scenarios whose arms run by turns of milliseconds, where none of them is a virtual machine. The rest of
+    the suite asks here which arm has which part in the design.
     """
 
     profile: str

@@ -128,8 +128,8 @@ MIN_SESSIONS = 4
 CORE_SHARE = 0.5
 """Of the budget for the sessions before the first look. They have to decide what is easy (a transfer at line
 rate, most of the cost of a block, is known to a thousandth by then); the rest is for what is not. Where one
-visit of everything takes more, what no sentence rests on comes in every second of these sessions
-(bench.model.Plan.thinned). tests/studies/time_to_decide.py simulates default runs."""
+visit of everything takes more, what no sentence rests on comes in every second of these sessions,
+or in one (bench.model.Plan.thinned). tests/studies/time_to_decide.py simulates default runs."""
 
 UNTIL_SESSIONS = 24
 """Of a run that goes on until all is decided. More would be looked at for a price: each look takes alpha."""

@@ -11,8 +11,8 @@ The order, from the outside in:
 
 How often a scenario is visited in a session follows from the budget and from what visits are known to cost.
 Each is visited once, without which there is no verdict; where that alone exceeds the core's share of the
-budget, what no sentence rests on comes in every second session, the dearest first, and if that is not enough,
-the suite's own questions come after the core, where there is time. Then come several visits
+budget, what no sentence rests on comes in every second session, the dearest first, if that is not enough in
+one, and then the suite's own questions come after the core, where there is time. Then come several visits
 of what is cheap and noisy (bench.profiles.PAIRS); what is left goes where one more visit lowers a mean's
 variance most for its cost, primary metrics counting more. The *core* is the sessions before the first look at
 the data (all, where a run does not look). The plan goes on after it to the last session that may be, with

@@ -17,7 +17,7 @@ LATER = 3
 close to the margin, and gets the time of what is decided."""
 
 DEAR = 0.005
-"""Of the budget: what costs less over the core is not worth leaving out of every second session."""
+"""Of the budget: what costs less over the core is not worth leaving out of some sessions."""
 
 
 def looks_of(profile: Profile) -> Looks | None:
@@ -55,7 +55,7 @@ class Draft:
         self.groups: dict[str, list[Scenario]] = {}
         for scenario in scenarios:
             self.groups.setdefault(group_of(scenario), []).append(scenario)
-        self.thinned: dict[str, int | None] = {}
+        self.thinned: dict[str, tuple[int, int] | None] = {}  # in every nth session; None: in none
         self.served = self._serving()
         self.in_core = self._fill()
 
@@ -152,7 +152,7 @@ class Draft:
             offers = [
                 (weight(s) / (now * (now + 1)) / max(cost, 1e-9), cost, s.name)
                 for s in self.scenarios
-                if self.thinned.get(s.name, 0) is not None
+                if self.thinned.get(s.name, (1, 0)) is not None
                 and (now := visits[s.name]) < self.most(s)
                 and (cost := self.price(s, now + 1) - self.price(s, now)) <= left
             ]
@@ -163,8 +163,8 @@ class Draft:
             left -= cost
 
     def _thin(self, left: float) -> float:
-        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits;
-        then let the suite's own questions wait until after the core.
+        """Let what no sentence rests on come in every second session, the dearest first, until the rest fits,
+        then in one; then let the suite's own questions wait until after the core.
 
         left: seconds, below zero where the core exceeds its share; returns what they are then. Only a core of
         several sessions is thinned.
@@ -175,11 +175,12 @@ class Draft:
         # A slow arm comes to few sessions, and needs all of them for a verdict.
         dear = [s for s in dear if not any(self.attends(arm, s) for arm in slow)]
         dear.sort(key=lambda s: -self.price(s, 1))
-        for place, scenario in enumerate(dear if self.looks and self.core > 3 else ()):
+        rarer = [(nth, *one) for nth in (2, self.core) for one in enumerate(dear)]
+        for nth, place, scenario in rarer if self.looks and self.core > 3 else ():
             if left >= 0:
                 break
             before = self.price(scenario, 1)
-            self.thinned[scenario.name] = place % 2
+            self.thinned[scenario.name] = (nth, place % nth)
             left += before - self.price(scenario, 1)
         for scenario in [s for s in dear if s.name in self.thinned and is_primary(s)]:
             if left >= 0:
@@ -190,7 +191,10 @@ class Draft:
 
     def _comes(self, scenario: Scenario, session: int) -> bool:
         """Whether a session of the core has a scenario."""
-        return self.thinned.get(scenario.name, session % 2) == session % 2
+        if scenario.name not in self.thinned:
+            return True
+        turn = self.thinned[scenario.name]
+        return turn is not None and session % turn[0] == turn[1]
 
     def steps(self, rng: random.Random) -> list[Step]:
         """All sessions, in a random order within each."""

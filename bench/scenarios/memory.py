@@ -11,7 +11,7 @@ from bench.scenarios.base import Context, InstanceWorkload, Reading
 from bench.scenarios.startup import started
 from bench.scenarios.tool import BY_TURNS, PIN, ToolSlice
 
-BLOCK_MIB, BLOCKS = 64, 50
+BLOCK_MIB, BLOCKS = 64, 100
 """A block is twice a last cache of 32 MiB. Of one of just that size, how much stays in the cache depends on
 which pages a process got: processes of one host differed by 1.4 %, with twice as much by 0.7 %."""
 
@@ -77,7 +77,7 @@ SCENARIOS = (
         parse=lambda output: {BANDWIDTH.name: parsers.sysbench_memory(output.text)},
         by_turns=True,
         amount=BLOCK_MIB,
-        cost_s=0.22,
+        cost_s=0.38,
     ),
     ToolSlice(
         name="memory.latency",
