@@ -2,7 +2,7 @@
 
 Where a machine is shared, what disturbs it lasts for tenths of a second: slices one after the other meet
 different weather, and slices by turns the same. On a cloud machine whose neighbours were busy, that made
-pairs of the host with itself five to eight times as close (docs/metrics.md).
+pairs of the host with itself two to five times as close (docs/metrics.md).
 """
 
 from __future__ import annotations
