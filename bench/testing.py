@@ -229,8 +229,8 @@ class FakeScenario:
         self.by_turns = by_turns
 
     def of_start(self, instance: Instance) -> list[Reading]:
-        """A fake start tells nothing."""
-        raise ScenarioError(f"{self.name}: no fake start tells anything")
+        """A fake start gives no reading."""
+        raise ScenarioError(f"{self.name}: a fake start gives no reading")
 
     def run(self, context: Context) -> list[Reading]:
         """Return one reading. ScenarioError if the backend fails at `run`."""

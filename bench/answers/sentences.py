@@ -1,7 +1,7 @@
 """Which number answers each sentence under test for each system, picked from the verdict rows.
 
-Nothing is judged here. What a run was not asked (`--families`, `--backends`, the profile) is no lack of its
-answers: `Answer.left_out` names it.
+Nothing is judged here. What a run was not asked (`--families`, `--backends`, the profile) is not a lack of
+its answers: `Answer.left_out` names it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORST_FIRST: tuple[State, ...] = ("refuted", "inconclusive", "not measured", "su
 DECIDED: tuple[State, ...] = ("supported", "refuted")
 
 _DAY = 24 * 60.0
-"""Minutes beyond which there is no telling how long a verdict takes."""
+"""Minutes beyond which nobody can say how long a verdict takes."""
 
 Word = Literal["supported", "refuted", "inconclusive", "not measured", "not asked"]
 
@@ -161,7 +161,7 @@ def _answer(run: Run, claim: Claim, key: tuple[str, str], rows: list[Verdict]) -
 
 
 def _deciding(claim: Claim, rows: Sequence[Verdict], due: Sequence[str]) -> list[Verdict]:
-    """One row a deciding metric, the worst first; what was not asked for is no gap."""
+    """One row a deciding metric, the worst first; what was not asked for is not a gap."""
     primary = [row for row in rows if row.metric != ALL and _decides(claim, row)]
     measured = {plain_metric(row.metric) for row in primary if row.verdict != "not measured"}
     kept = [

@@ -55,7 +55,7 @@ def guarded(verb: Callable[P, int]) -> Callable[P, None]:
             status = _say(error, BROKEN)
         except KeyboardInterrupt:
             status = _say("interrupted", INTERRUPTED)
-        except BrokenPipeError:  # the reader (`head`, a pager) has seen enough, which is no error
+        except BrokenPipeError:  # the reader (`head`, a pager) has seen enough, which is not an error
             _forget_output()
             status = COMPLETE
         except OSError as error:

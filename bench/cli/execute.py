@@ -67,7 +67,7 @@ def start(deps: Dependencies, options: Options, observer: measure.Observer) -> E
         stack.enter_context(measuring(cache, asked.cpus, f"the run {directory}", observer.note))
         store.create(directory)
         stack.enter_context(_removed_while_empty(directory))
-        # Before the set-up, whose own work is no reason to warn.
+        # Before the set-up, whose own work is not a reason to warn.
         found = ahead.disturbing(cache, asked.cpus)
         for check in found:
             observer.note(f"{check.name}: {check.found}")

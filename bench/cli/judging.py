@@ -108,7 +108,7 @@ def _kept(loaded: Loaded, verdicts: list[Verdict]) -> store.StoreError | None:
 
 
 def _is_closed_to_us(lost: store.StoreError) -> bool:
-    """Whether the run may be read and not written, which is no fault of the verdicts."""
+    """Whether the run may be read and not written, which is not the verdicts' fault."""
     return getattr(lost.__cause__, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 

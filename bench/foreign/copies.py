@@ -1,10 +1,10 @@
 """Samples that were copied: rows pasted again, a file or a session given twice, a system that is another one.
 
-Copies are no replication, and intervals from them are far too narrow. What repeats value by value is taken
+Copies are not replication, and intervals from them are far too narrow. What repeats value by value is taken
 for a copy where chance cannot explain it. Two independent values that were rounded to multiples of a step
 are equal with a chance of about step / (2 √π σ). The step is the smallest difference of two values, and σ the
 spread of neighbours, which drift does not widen. So counts and ticks of a coarse clock, which repeat by
-themselves, are no copies.
+themselves, are not copies.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def of_pairs(frame: pd.DataFrame) -> dict[Pair, str]:
 
 
 def equal_by_chance(values: Floats) -> float:
-    """Return the logarithm of the chance that two of the values are equal; 0 where that is no surprise."""
+    """Return the logarithm of the chance that two of the values are equal; 0 where that is not a surprise."""
     steps = np.diff(np.unique(values))
     steps = steps[steps > _SAME * np.abs(values).max()]
     if not steps.size:

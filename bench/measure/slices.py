@@ -93,7 +93,7 @@ class SliceTaker:
         attempts = self._attempts(turn)
         duration = self._clock() - begun
         conditions = self._gauge.conditions(before, self._gauge.read(), duration)
-        # What the host's CPUs did in all is no account of any one arm's slice.
+        # What the host's CPUs did in all is not an account of any one arm's slice.
         shared = msgspec.structs.replace(conditions, busy_s=None)
         return [
             Taken(

@@ -119,7 +119,7 @@ class Scenario(Protocol):
         """Measure once. Raises ScenarioError."""
 
     def of_start(self, instance: Instance) -> list[Reading]:
-        """What the start of an instance that runs on tells, where `from_start`. Raises ScenarioError."""
+        """The readings that a lasting instance's start gives, where `from_start`. Raises ScenarioError."""
 
 
 class Workload(msgspec.Struct, kw_only=True):
@@ -146,7 +146,7 @@ class Workload(msgspec.Struct, kw_only=True):
 
     def of_start(self, instance: Instance) -> list[Reading]:
         """Nothing, unless a workload says what."""
-        raise ScenarioError(f"{self.name}: a start of {type(instance).__name__} tells nothing of it")
+        raise ScenarioError(f"{self.name}: the start of {type(instance).__name__} gives no reading of it")
 
 
 class InstanceWorkload(Workload, kw_only=True):

@@ -88,7 +88,7 @@ def test_a_run_of_the_host_alone_judges_its_second_copy():
 
 
 def test_the_control_is_independent_of_the_verdict():
-    """h − h_b and h + h_b are uncorrelated, so a run that passes A/A is no luckier than others."""
+    """h − h_b and h + h_b are uncorrelated, so a run that passes A/A is not luckier than others."""
     shifts, differences = [], []
     for seed in range(120):
         evidence = RunSeries(collect(frame(run_of(4, seed))), copies=COPIES.counted)

@@ -89,7 +89,7 @@ def deciding(entry: Entry) -> dict[str, Verdict]:
 
 
 def width(row: Verdict) -> float | None:
-    """The log-ratio of a ratio's bounds; None where one is missing or it is no ratio."""
+    """The log-ratio of a ratio's bounds; None where one is missing or it is not a ratio."""
     if not row.baseline or not row.low or not row.high:
         return None
     return math.log(row.high / row.low)

@@ -64,7 +64,7 @@ def test_twice_the_spread_is_four_times_the_variance_and_is_seen_by_all_tests():
     row = guest_beside.compare("m", sessions[:12], sessions[12:])
     assert 2.5 < row.ratio < 6
     assert max(row.f_p, row.levene_p, row.permutation_p) < 0.01
-    assert row.sd["absent"] == pytest.approx(0.01, rel=0.2), "instances' luck is no part of it"
+    assert row.sd["absent"] == pytest.approx(0.01, rel=0.2), "instances' luck is not part of it"
 
 
 def test_no_difference_is_seldom_seen():

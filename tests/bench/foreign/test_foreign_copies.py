@@ -1,4 +1,4 @@
-"""Copies are no replication: pasted rows, files and sessions given twice, a system that is another one."""
+"""Copies are not replication: pasted rows, files and sessions given twice, a system that is another one."""
 
 from __future__ import annotations
 
