@@ -212,6 +212,7 @@ class Interim:
             primary=bool(deciding),
             sentence=any(one.sentence for one in deciding),
             subject=bool(arms & self._plan.subjects),
+            by_turns=scenario in self._plan.by_turns,
             to_go=to_go,
             block_s=block_s,
             blocks=blocks,

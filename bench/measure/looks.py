@@ -4,10 +4,10 @@ The control arms cost time and decide nothing, so they stay only where an arm th
 baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
 
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
-those of the seven sentences about the run's subject before those about other systems, these before the
-suite's own questions, and the cheapest verdict first; those out of reach share what remains, spread over the
-sessions that may come, since one more session is worth more than one more visit in the same. Each look makes
-a new forecast. Metrics that only explain get what no open claim can use.
+of the seven sentences about the run's subject, by turns before all others, these before those about other
+systems, and the suite's own questions last; among them the cheapest verdict first. Those out of reach share
+what remains, spread over the sessions that may come, since one more session is worth more than one more visit
+in the same. Each look makes a new forecast. Metrics that only explain get what no open claim can use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     block_s: seconds of one block of it, all arms that attend. most: blocks that a session may have. least:
     that it has if any; the median of fewer pairs bears no outlier, and weighs as much as any other session's.
     sentence: it decides one of the seven sentences. subject: about the system that the run is for, which has
-    a second copy.
+    a second copy. by_turns: its arms are measured in the same milliseconds, so that time is what it lacks.
     """
 
     scenario: str
@@ -39,13 +39,20 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     least: int = 1
     sentence: bool = True
     subject: bool = True
+    by_turns: bool = True
 
     @property
     def tier(self) -> int:
-        """Which come first. What one more session decides is not put off for what may never be."""
+        """Which come first. What one more session decides is not put off for what may never be.
+
+        By turns, noise falls with time. What arms do one after the other differs by more than that, and would
+        use up the time with forecasts that do not come true.
+        """
         if not self.sentence:
-            return 2
-        return 0 if self.subject or self.to_go <= 1 else 1
+            return 3
+        if self.to_go <= 1 or (self.subject and self.by_turns):
+            return 0
+        return 1 if self.subject or self.by_turns else 2
 
     @property
     def session_s(self) -> float:
@@ -76,7 +83,7 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     """
     ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
     given: dict[str, int] = {}
-    for tier in range(3):
+    for tier in range(4):
         mine = [one for one in ordered if one.primary and one.tier == tier]
         found, whole = _tier(mine, left_s, sessions_left)
         given |= found

@@ -45,6 +45,7 @@ candidates = st.lists(
         most=st.integers(4, 9),
         sentence=st.booleans(),
         subject=st.booleans(),
+        by_turns=st.booleans(),
     ),
     max_size=12,
 )
@@ -78,11 +79,18 @@ def test_what_is_in_reach_is_visited_in_full_the_cheapest_first():
 
 def test_what_is_open_about_other_systems_waits_for_the_runs_subject_unless_it_is_nearly_decided():
     subject = candidate("subject", to_go=5, block_s=4)
-    other = msgspec.structs.replace(candidate("other", to_go=2), subject=False)
+    other = msgspec.structs.replace(candidate("other", to_go=2), subject=False, by_turns=False)
     assert allocate([subject, other], 60, 5).keys() == {"subject"}
     nearly = msgspec.structs.replace(other, to_go=1.0)
     assert allocate([subject, nearly], 60, 5)["other"] == 4
     assert allocate([subject, other], 600, 5).keys() == {"subject", "other"}
+
+
+def test_what_runs_by_turns_comes_before_what_a_forecast_promises_sooner():
+    turns = candidate("turns", to_go=5, block_s=4)
+    other = msgspec.structs.replace(candidate("other", to_go=2), by_turns=False)
+    assert allocate([turns, other], 60, 5).keys() == {"turns"}
+    assert allocate([turns, other], 600, 5).keys() == {"turns", "other"}
 
 
 def test_the_subject_of_a_run_is_the_system_with_a_second_copy_and_without_one_each():
