@@ -10,6 +10,7 @@ reads them, so they may be worded anew at any time.
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import Literal
 
@@ -240,13 +241,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Looks(msgspec.Struct, frozen=True, kw_only=True):
-    """When a run may look at its data: after session `first` and after each further one, up to `last`.
+    """When a run may look at its data: after session `core` and after each further one, up to `last`.
 
-    What a look decides is not measured any more. bench.stats.sequential corrects for looking often.
+    first: sessions that a comparison needs before a look may decide it; core: of the run before its first
+    look (0: as many as `first`), of which a comparison may have only some. What a look decides is not
+    measured any more. bench.stats.sequential corrects for looking often.
     """
 
     first: int
     last: int
+    core: int = 0
 
 
 class Closed(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,8 +297,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     open and in reach, so that what only explains is not measured after the core. first_budget_s: that budget,
     which its core is for (None: budget_s itself). prices: what visits were known to cost on this host (None:
     by the profile's forecast). left_out: backend → families for which the profile has no time. by_turns:
-    scenarios whose arms run by turns of milliseconds, where none of them is a virtual machine. The rest of
-    the suite asks here which arm has which part in the design.
+    scenarios whose arms run by turns of milliseconds, where none of them is a virtual machine. every: what
+    does not, unless it is cheap, and slow arms have one of so many sessions of the core. The rest of the
+    suite asks here which arm has which part in the design.
     """
 
     profile: str
@@ -314,6 +319,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     prices: Prices | None = None
     left_out: dict[str, tuple[str, ...]] = {}
     by_turns: tuple[str, ...] = ()
+    every: int = 1
 
     @cached_property
     def arm(self) -> dict[str, ArmPlan]:
@@ -323,7 +329,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def core(self) -> int:
         """Sessions before the first look at the data; all where the run looks only at its end."""
-        return self.looks.first if self.looks else self.sessions
+        return (self.looks.core or self.looks.first) if self.looks else self.sessions
 
     @cached_property
     def baseline(self) -> str:
@@ -381,6 +387,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             place = (step.scenario, step.arm)
             ends[place] = max(ends.get(place, 0), step.session + 1)
         return ends
+
+    @cached_property
+    def in_core(self) -> dict[Place, int]:
+        """How many sessions of the core have a (scenario, arm)."""
+        found = {(step.scenario, step.arm, step.session) for step in self.steps if step.session < self.core}
+        return Counter((scenario, arm) for scenario, arm, _ in found)
 
     @cached_property
     def shown_only(self) -> frozenset[str]:

@@ -24,11 +24,12 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     budget_s: seconds of measuring, after set-up. core_s: of these for the sessions before the first look (0:
     CORE_SHARE of them). sessions: fresh instances of every fast arm, the most.
-    first_look: the session after which the run looks at its data for the first time, and then after each
-    (bench.model.Looks); 0: it never does.
-    slow_sessions: how many of the first ones slow arms attend. per_family, slow_per_family: scenarios taken
-    of each family (None = all; of a slow arm's it counts slices alone). slow_primary_only: slow arms skip
-    scenarios without a primary metric.
+    first_look: sessions of a comparison that a look needs (bench.model.Looks); 0: the run never looks.
+    every: what does not run by turns, unless it is cheap, comes in one of so many sessions until the first
+    look, and so do slow arms. pairs: visits of a session of the core of what decides a claim in PAIRED.
+    slow_sessions: how many of the first ones slow arms may attend. per_family, slow_per_family: scenarios
+    taken of each family (None = all; of a slow arm's it counts slices alone). slow_primary_only: slow arms
+    skip scenarios without a primary metric.
     slow_visits: visits of a scenario in one session that a slow arm joins. warmup: which scenarios of a group
     are run once, uncounted, in fresh instances. max_visits: of a scenario in a session. left_out: backend →
     families for which there is no time here, unless the user names the backends.
@@ -48,6 +49,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     max_visits: int
     backends: tuple[str, ...]
     left_out: dict[str, tuple[str, ...]] = {}
+    every: int = 1
+    pairs: int = 4
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,9 +69,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 USUAL = ("host", "runtime", "nnd", "vm", "docker", "crun")
 
-# The first look comes when a verdict is possible at all: claims ask for four sessions. Each session more that
-# might be looked at takes alpha from the looks before it, so there are no more than the other half of the
-# budget reaches; what pairs of slices can tell is bought by more pairs in each (bench.measure.looks).
+# The first look comes when a verdict is possible at all: claims ask for four sessions. By turns, eight with
+# two pairs each cost what four with four do, as fresh containers are cheap, and their t has seven degrees of
+# freedom in place of three: at the first look an interval is half as wide. Each session more that might be
+# looked at takes alpha from the looks before it, so there are no more than the budget reaches; what pairs of
+# slices can tell is bought by more pairs in each (bench.measure.looks).
 PROFILES: dict[str, Profile] = {
     "smoke": Profile(
         name="smoke",
@@ -87,9 +92,11 @@ PROFILES: dict[str, Profile] = {
     "quick": Profile(
         name="quick",
         budget_s=340.0,
-        sessions=12,
+        sessions=16,
         first_look=4,
-        slow_sessions=5,
+        every=2,
+        pairs=2,
+        slow_sessions=9,
         per_family=None,
         slow_per_family=1,
         slow_primary_only=True,
@@ -134,10 +141,9 @@ or in one (bench.model.Plan.thinned). tests/studies/time_to_decide.py simulates 
 UNTIL_SESSIONS = 24
 """Of a run that goes on until all is decided. More would be looked at for a price: each look takes alpha."""
 
-PAIRS = {"cpu": 4, "memory": 4}
-"""Visits in each session of the core, by family, of what decides a claim. Their slices are cheap and differ
-more than instances do. Three would be enough by turns, were one of them not that of a virtual machine; and
-few pairs do not show how much of the noise is theirs (Kalibera & Jones 2013)."""
+PAIRED = ("cpu", "memory")
+"""Families whose slices are cheap and differ more than instances do: what decides a claim has several pairs
+in each session of the core, which also shows how much of the noise is theirs (Kalibera & Jones 2013)."""
 
 _PACES = {
     "runtime": Pace(start_s=0.02, factor=1.0),

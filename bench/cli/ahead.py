@@ -21,8 +21,8 @@ from bench.host.spread import Noise
 from bench.judging.rows import count
 from bench.model import NotMeasured, Plan, Prices
 from bench.plan import forecast as forecast_of_plan
-from bench.plan import make_plan
-from bench.profiles import MIN_SESSIONS, Profile
+from bench.plan import guarded, least_sessions, make_plan
+from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
 from bench.scenarios.check import FAMILY as CHECKS
 
@@ -99,7 +99,7 @@ def preview(deps: Dependencies, chosen: Chosen, cache: Path) -> Preview:
         cpus=plan.cpus,
         seed=plan.seed,
         sessions=plan.sessions,
-        first_look=plan.looks.first if plan.looks else 0,
+        first_look=plan.core if plan.looks else 0,
         seconds=plan.budget_s,
         least_s=round(least_seconds(plan, scenarios, chosen.profile), 1),
         afterwards_s=AFTERWARDS_S,
@@ -114,14 +114,8 @@ def preview(deps: Dependencies, chosen: Chosen, cache: Path) -> Preview:
 
 def least_seconds(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> float:
     """About how long a run measures whatever its budget: one visit a session of all that decides a claim."""
-    always = tuple(
-        step
-        for step in plan.steps
-        if step.session < MIN_SESSIONS
-        and step.block == 0
-        and any(metric.role == "primary" for metric in scenarios[step.scenario].metrics)
-    )
-    kept = msgspec.structs.replace(plan, steps=always)
+    always = guarded(plan, scenarios)
+    kept = msgspec.structs.replace(plan, steps=tuple(step for step in plan.steps if step.order in always))
     return sum(seconds for _, _, seconds in forecast_of_plan(kept, scenarios, profile))
 
 
@@ -130,7 +124,7 @@ def short(plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile) -> tu
     least = least_seconds(plan, scenarios, profile)
     if least <= plan.budget_s:
         return ()
-    sessions = min(plan.sessions, MIN_SESSIONS)
+    sessions = min(plan.sessions, least_sessions(plan))
     return (
         f"the budget of {plan.budget_s:.0f} s cannot be kept: all that decides a claim takes about "
         f"{least:.0f} s in {count(sessions, 'session')}; choose fewer --families or --backends",

@@ -94,7 +94,6 @@ def forecast(
 ) -> Forecast:
     """Forecast the minutes by metric for `arm` in this plan. Metrics without known noise are left out."""
     cost = session_costs(plan, scenarios, profile, noise.slices)
-    looks = plan.looks or Looks(first=plan.sessions, last=plan.sessions)
     rng = np.random.default_rng(plan.seed)
     names = [name for name in plan.scenarios if _asks_for_one_percent(scenarios[name])]
     stops: dict[str, Floats] = {}
@@ -102,14 +101,17 @@ def forecast(
     for name in names:
         planned = sum(1 for s in plan.steps if (s.scenario, s.arm, s.session) == (name, arm, 0))
         pairs = max(1, round(planned * cost.fit)) if planned else 0
+        own = plan.in_core.get((name, arm), plan.core)
+        looks = Looks(first=own, last=plan.sessions - plan.core + own)
         for metric in (one for one in scenarios[name].metrics if one.role == "primary"):
             known = noise_of(metric.name, scenarios[name].family, noise.spreads)
             if known is not None and pairs:
                 sd = session_sd(known.between, known.within, pairs) * _of_copies(plan, arm)
                 found.append((name, metric.name, known, sd))
-                stop = stopping(sd, looks, rng)
+                stop = stopping(sd, looks, rng) + (plan.core - own)
                 stops[name] = np.maximum(stops[name], stop) if name in stops else stop
                 stops[metric.name] = stop
+    looks = Looks(first=plan.core, last=plan.sessions)
     timeline = Timeline(cost, {name: stops[name] for name in names if name in stops}, looks)
     metrics = tuple(
         _metric(metric, known, sd, stops[metric], timeline, name) for name, metric, known, sd in found
@@ -145,23 +147,23 @@ def _asks_for_one_percent(scenario: Scenario) -> bool:
 def session_costs(
     plan: Plan, scenarios: Mapping[str, Scenario], profile: Profile, slices: Mapping[str, float]
 ) -> SessionCosts:
-    """Return the seconds of a session of the plan: known prices, and slices as long as measured here
-    (`slices`, seconds)."""
+    """Return the seconds of a session of the plan's core, on average: known prices, and slices as long as
+    measured here (`slices`, seconds)."""
     usual = [slices[name] / scenarios[name].cost_s for name in slices if name in scenarios]
     slower = float(np.median(usual)) if usual else 1.0
     visits: dict[str, float] = {}
     planned = 0.0
     paces = paces_of(plan)
     for step in plan.steps:
-        if step.session == 0:
+        if step.session < plan.core:
             name, cost_s = step.scenario, scenarios[step.scenario].cost_s
-            seconds = visit_s(scenarios[name], paces[step.arm])
+            seconds = visit_s(scenarios[name], paces[step.arm]) / plan.core
             planned += seconds
             if name not in paces[step.arm].seconds:
                 seconds *= slices.get(name, slower * cost_s) / cost_s
             visits[name] = visits.get(name, 0.0) + seconds
-    whole = sum(seconds for session, _, seconds in costs(plan, scenarios, profile) if session == 0)
-    overhead = max(0.0, whole - planned)
+    core = (seconds for session, _, seconds in costs(plan, scenarios, profile) if session < plan.core)
+    overhead = max(0.0, sum(core) / plan.core - planned)
     room = (CORE_LIMIT if plan.looks else 1.0) * plan.budget_s / plan.core - overhead
     fit = min(1.0, max(0.0, room) / max(sum(visits.values()), 1e-9))
     return SessionCosts(

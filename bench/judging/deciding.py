@@ -119,16 +119,16 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         """How soon it is settled, by the blocks of sessions to come; None where they make no difference."""
         if claim.kind != "ratio" and not comparison.tail:
             return None
-        short = shortfall(comparison, self.gate)
-        least = self._enough if short else 0.0
+        short, looks = shortfall(comparison, self.gate), self.looks_at(comparison)
+        least = self._enough(looks) if short else 0.0
         visits = self.evidence.visits_of(comparison.metric, comparison.arm)
         each = comparison.series.n_pairs / visits if visits else 1.0
 
         def sessions(blocks: int, lucky: bool) -> float:
             if comparison.tail:
-                found = tail_with_visits(claim, comparison, self.looks, blocks, each)
+                found = tail_with_visits(claim, comparison, looks, blocks, each)
             else:
-                found = with_pairs(claim, comparison, self.looks, family, blocks, lucky=lucky)
+                found = with_pairs(claim, comparison, looks, family, blocks, lucky=lucky)
             return self._of_the_run(comparison, max(least, found))
 
         return sessions
@@ -137,20 +137,24 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
         """Sessions of the run in all; those done where nothing is open (or can never be closed)."""
         if comparison.blocked or self.spending.stopped(comparison) is not None:
             return self.done
+        looks = self.looks_at(comparison)
         if shortfall(comparison, self.gate):
-            return self._of_the_run(comparison, self._enough)
+            return self._of_the_run(comparison, self._enough(looks))
         level = self.spending.level(claim.alpha, comparison)
         if not level:
-            return self._of_the_run(comparison, self.looks.first)
+            return self._of_the_run(comparison, looks.first)
         interval = comparison.bounds(level)
         if state_of(claim, comparison, self.spending, family, interval)[0] != "inconclusive":
             return max(self.done, float(self.looks.first))
-        return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, self.looks))
+        return self._of_the_run(comparison, needed_with_looks(claim, comparison, interval, looks))
 
-    @property
-    def _enough(self) -> float:
+    def looks_at(self, comparison: Comparison) -> Looks:
+        """When looks may decide it."""
+        return self.spending.looks_at(comparison) or self.looks
+
+    def _enough(self, looks: Looks) -> float:
         """Sessions that a verdict asks for at the least."""
-        return max(self.looks.first, self.gate.min_sessions)
+        return max(looks.first, self.gate.min_sessions)
 
     def _of_the_run(self, comparison: Comparison, sessions: float) -> float:
         """Sessions with this comparison → sessions of the run, if from now on each has it."""

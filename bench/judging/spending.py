@@ -16,7 +16,8 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 
     sessions: of the run, at this look. closed: sessions after which a look ended it; given_up: after which a
     look put it out of reach, which depends on the data, so that it never gets the rest of alpha. ends:
-    sessions after which the plan has nothing more of it, which no look had a part in. final: no look follows.
+    sessions after which the plan has nothing more of it, which no look had a part in. in_core: how many
+    sessions come before the run's first look. final: no look follows.
     """
 
     looks: Looks | None = None
@@ -24,6 +25,7 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
     closed: dict[Place, int] = {}
     given_up: dict[Place, int] = {}
     ends: dict[Place, int] = {}
+    in_core: dict[Place, int] = {}
     final: bool = True
 
     def end(self, comparison: Comparison) -> int | None:
@@ -44,15 +46,25 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         end = self.end(comparison)
         return end is not None and self.sessions >= end
 
+    def looks_at(self, comparison: Comparison) -> Looks | None:
+        """When looks may decide it: by as many sessions of its own as the run has before its first look. The
+        plan says how many those are, so that they do not depend on the data."""
+        if self.looks is None:
+            return None
+        sides = ((comparison.scenario, arm) for arm in (comparison.arm, comparison.baseline) if arm)
+        own = min((self.in_core[side] for side in sides if side in self.in_core), default=0)
+        return Looks(first=max(self.looks.first, own), last=self.looks.last)
+
     def level(self, alpha: float, comparison: Comparison) -> float:
         """The one-sided level for this comparison's bounds; a joined test gives its share as alpha.
 
         A look counts by the sessions that the comparison itself has: where a session went to others, the data
         are those of the look before, and so is the level. 0 where no look was due.
         """
-        if self.looks is None:
+        looks = self.looks_at(comparison)
+        if looks is None:
             return alpha
-        first, last, own = self.looks.first, self.looks.last, comparison.series.n_sessions
+        first, last, own = looks.first, looks.last, comparison.series.n_sessions
         if self.stopped(comparison) is not None or self.gave_up(comparison):
             # One that was ended for another's sake before a look of its own was due is read as at its first.
             return level(alpha, max(own, first), first, last, final=False)
@@ -86,6 +98,7 @@ def spending(
         closed=places,
         given_up={(one.scenario, one.arm): one.sessions for one in given_up},
         ends=plan.ends,
+        in_core=plan.in_core,
         final=final,
     )
 

@@ -11,8 +11,8 @@ import msgspec
 from bench.journal import Contents
 from bench.measure.slices import Taken
 from bench.model import Place, Plan, Prices, Sample, Step
-from bench.plan import paces_of, step_s
-from bench.profiles import MIN_SESSIONS, visit_s
+from bench.plan import guarded, paces_of, step_s
+from bench.profiles import visit_s
 from bench.scenarios.base import Scenario
 
 
@@ -39,16 +39,14 @@ class RunLedger:
             if step.order in seconds:
                 self._visits[step.scenario, step.arm].append(seconds[step.order])
         self.behind_s = self._in_core(step for step in plan.steps if step.order in self.settled)
-        guarded = [step for step in plan.steps if step.order not in self.settled and self.is_guarded(step)]
-        self._must = {step.order: self.forecast(step) for step in guarded}
+        self._guarded = guarded(plan, scenarios)
+        must = [step for step in plan.steps if step.order not in self.settled and self.is_guarded(step)]
+        self._must = {step.order: self.forecast(step) for step in must}
         self.must_s = sum(self._must.values())
 
     def is_guarded(self, step: Step) -> bool:
-        """Whether it is run whatever it takes: the first visit of what decides a claim, in each session that
-        a verdict needs."""
-        metrics = self._scenarios[step.scenario].metrics
-        primary = any(metric.role == "primary" for metric in metrics)
-        return step.session < MIN_SESSIONS and step.block == 0 and primary
+        """Whether it is run whatever it takes (bench.plan.guard)."""
+        return step.order in self._guarded
 
     def started(self, arm: str, seconds: float) -> None:
         """An instance of an arm was started."""

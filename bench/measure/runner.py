@@ -33,7 +33,7 @@ from bench.measure.slices import SliceTaker, Taken
 from bench.measure.slow import SlowArms
 from bench.measure.time_budget import SECOND, TimeBudget
 from bench.model import EndedBecause, NotMeasured, OutOfReach, Plan, Prices, Step
-from bench.plan import OWN, forecast, group_of, warmups
+from bench.plan import OWN, forecast, group_of, least_sessions, warmups
 from bench.profiles import Profile
 from bench.scenarios.base import Scenario, error_text
 
@@ -127,6 +127,7 @@ class _Runner:
             forecast(plan, site.scenarios, site.profile),
             plan.budget_s,
             site.clock,
+            least=least_sessions(plan),
             core=plan.core if plan.looks else None,
             spent_s=so_far.elapsed if so_far else 0.0,
             behind_s=self.ledger.behind_s,
@@ -184,7 +185,7 @@ class _Runner:
             todo = self.ledger.open(steps)
             # A session that was cut is finished whatever the time: half a session is half a cluster.
             begun = any(step.order in self.ledger.done for step in steps)
-            if not begun and (not todo or not self.budget.session_allowed(session)):
+            if steps and not begun and (not todo or not self.budget.session_allowed(session)):
                 return self._end("budget")
             if todo:
                 self._session(session, todo, begun)
@@ -206,7 +207,7 @@ class _Runner:
     def _look(self) -> bool:
         """After a whole session: leave out what is decided; True when nothing open decides a claim."""
         looks, done = self.plan.looks, self.sessions
-        if self.interim is None or looks is None or done < looks.first:
+        if self.interim is None or looks is None or done < self.plan.core:
             return False
         ahead = [step for step in self.plan.steps if step.session >= done]
         if done in self.looked and any(step.order in self.ledger.done for step in ahead):

@@ -3,15 +3,13 @@
 A group of the core past its share of the time loses the turns that a verdict can do without, so on a machine
 slower than forecast intervals get wider evenly and no metric is lost. Sessions after the core go on until the
 budget is spent; what they hold is chosen anew before each (bench.measure.looks). Only the first blocks of
-primary metrics in the first MIN_SESSIONS sessions are run whatever they take.
+primary metrics in the first sessions are run whatever they take (bench.plan.guard).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-
-from bench.profiles import MIN_SESSIONS
 
 SECOND = 1_000_000_000
 
@@ -22,9 +20,9 @@ CORE_LIMIT = 0.85
 class TimeBudget:
     """Deadlines by (session, group). `shares` are (session, group, forecast seconds) in plan order.
 
-    core: sessions before the first look; None where the run looks only at its end, so that all of it is core.
-    spent_s: seconds of measuring before a run was cut and went on. behind_s: forecast seconds of the work
-    that was over by then, as the ledger counts it.
+    least: sessions that are measured in any case. core: sessions before the first look; None where the run
+    looks only at its end, so that all of it is core. spent_s: seconds of measuring before a run was cut and
+    went on. behind_s: forecast seconds of the work that was over by then, as the ledger counts it.
     """
 
     def __init__(
@@ -33,6 +31,7 @@ class TimeBudget:
         budget_s: float,
         clock: Callable[[], int],
         *,
+        least: int,
         core: int | None = None,
         spent_s: float = 0.0,
         behind_s: float = 0.0,
@@ -40,6 +39,7 @@ class TimeBudget:
         self._clock = clock
         self._start = clock() - int(spent_s * SECOND)
         self._budget = budget_s
+        self._least = least
         mine = [share for share in shares if core is None or share[0] < core]
         total = sum(seconds for _, _, seconds in mine) or 1.0
         cap = budget_s if core is None else min(budget_s, max(total, CORE_LIMIT * budget_s))
@@ -63,8 +63,8 @@ class TimeBudget:
         return self.elapsed() <= self._deadline.get((session, group), self._budget)
 
     def session_allowed(self, session: int) -> bool:
-        """May another session begin? The first MIN_SESSIONS always may: there is no verdict without them."""
-        return session < MIN_SESSIONS or self.elapsed() <= self._budget
+        """May another session begin? The first ones always may: there is no verdict without them."""
+        return session < self._least or self.elapsed() <= self._budget
 
     def expect(self, seconds: float, behind_s: float) -> None:
         """Count on so many seconds from here on, where the ledger has `behind_s` behind it."""

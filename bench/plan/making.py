@@ -10,7 +10,7 @@ import msgspec
 from bench.errors import ExpectedError
 from bench.model import ArmPlan, Metric, Plan, Prices
 from bench.plan.choice import Excluded, choose
-from bench.plan.draft import Draft, looks_of
+from bench.plan.draft import Draft
 from bench.profiles import Profile
 from bench.scenarios.base import Scenario
 
@@ -49,7 +49,7 @@ def make_plan(
         scenarios=tuple(s.name for s in chosen),
         metrics=_metrics(chosen),
         sessions=profile.sessions,
-        looks=looks_of(profile),
+        looks=draft.looks,
         steps=tuple(draft.steps(random.Random(seed))),
         cpus=cpus,
         budget_s=profile.budget_s,
@@ -58,6 +58,7 @@ def make_plan(
         prices=prices,
         left_out=profile.left_out,
         by_turns=tuple(s.name for s in chosen if s.by_turns),
+        every=draft.every,
     )
 
 

@@ -278,7 +278,7 @@ def test_the_wire_is_opened_once_and_closed(tmp_path):
 
 def test_deadlines_follow_the_forecast():
     clock = FakeClock()
-    budget = TimeBudget([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock)
+    budget = TimeBudget([(0, "a", 1.0), (0, "b", 3.0), (1, "a", 4.0)], 80.0, clock, least=MIN_SESSIONS)
     for seconds, allowed in [(9.0, True), (2.0, False)]:
         clock.advance(seconds)
         assert budget.turn_allowed(0, "a") is allowed
@@ -290,7 +290,7 @@ def test_deadlines_follow_the_forecast():
 
 def test_seconds_left_follow_the_pace_seen_and_never_pass_the_budget():
     clock = FakeClock()
-    budget = TimeBudget([(0, "a", 10.0)], 15.0, clock)
+    budget = TimeBudget([(0, "a", 10.0)], 15.0, clock, least=MIN_SESSIONS)
     assert budget.seconds_left(0) == 10
     clock.advance(2)
     assert budget.seconds_left(5) == 2
@@ -314,7 +314,7 @@ def test_progress_ends_at_nothing_left(tmp_path):
 
 def test_the_time_left_counts_what_is_measured_beyond_the_budget() -> None:
     clock = FakeClock()
-    budget = TimeBudget([(0, "a", 10.0), (1, "a", 10.0)], 15.0, clock, core=2)
+    budget = TimeBudget([(0, "a", 10.0), (1, "a", 10.0)], 15.0, clock, least=MIN_SESSIONS, core=2)
     clock.advance(20)
     assert budget.seconds_left(10.0) == 0.0
     assert budget.seconds_left(10.0, must_s=5.0) == 10.0  # at half of the pace that was forecast

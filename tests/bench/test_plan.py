@@ -116,7 +116,7 @@ def test_the_core_sessions_hold_every_scenario_and_every_arm_of_it(given_inputs)
     found = plans.make_plan(*given_inputs)
     chosen = choose(scenarios, profile.per_family)
     expected = {(one.name, arm.name) for one in chosen for arm in arms if plans.serves(arm, one)}
-    for session in range(min(max(MIN_SESSIONS, profile.slow_sessions), profile.sessions)):
+    for session in range(0, min(max(MIN_SESSIONS, profile.slow_sessions), profile.sessions), profile.every):
         first = {(s.scenario, s.arm) for s in found.steps if s.session == session and s.block == 0}
         slow = {arm.name for arm in arms if pace(arm).slow and session >= profile.slow_sessions}
         thinned = set(found.thinned) if session < found.core else set()
@@ -176,12 +176,15 @@ def test_sessions_of_the_core_are_alike_and_later_ones_hold_no_less(given_inputs
         for place in [place for place in counted if place[0] in found.thinned]:
             del counted[place]
     for session, counted in visits.items():
-        assert counted == visits[0] if session < found.core else counted >= visits[0]
+        if session < found.core:
+            assert counted == visits[session % found.every] <= visits[0]
+        else:
+            assert counted >= visits[0]
 
 
 def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_says_so():
     scenarios = [
-        FakeScenario("cpu.integer", "cpu", cost_s=1.125),
+        FakeScenario("cpu.integer", "cpu", cost_s=1.125, by_turns=True),
         FakeScenario("disk.randread.layer", "disk", cost_s=3.0),
         FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=3.9),
         FakeScenario("cpu.page_fault", "cpu", role="stress", cost_s=0.001),
@@ -190,22 +193,22 @@ def test_a_core_dearer_than_its_share_is_thinned_where_no_sentence_rests_and_say
     assert found.thinned == ("disk.randread.layer", "cpu.syscall")
     core = Counter((s.scenario, s.session) for s in found.steps if s.session < found.core and s.arm == "host")
     sessions = {name: sorted(session for one, session in core if one == name) for name in found.scenarios}
-    assert sessions["disk.randread.layer"] == [0, 2]
-    assert sessions["cpu.syscall"] == [1, 3], "by turns, so that sessions take about as long"
-    assert sessions["cpu.integer"] == sessions["cpu.page_fault"] == [0, 1, 2, 3]
+    assert sessions["disk.randread.layer"] == [0, 4]
+    assert sessions["cpu.syscall"] == [2, 6], "by turns, so that sessions take about as long"
+    assert sessions["cpu.integer"] == sessions["cpu.page_fault"] == list(range(8))
     assert not quick().thinned
 
 
 def test_a_core_that_is_still_too_dear_leaves_the_suites_own_questions_to_what_comes_after_it():
     scenarios = [
-        FakeScenario("cpu.integer", "cpu", cost_s=5.0),
+        FakeScenario("cpu.integer", "cpu", cost_s=5.0, by_turns=True),
         FakeScenario("disk.randread.layer", "disk", cost_s=10.0),
         FakeScenario("cpu.syscall", "cpu", role="stress", cost_s=12.0),
     ]
     found = plans.make_plan(PROFILES["quick"], 1, ARMS[:5], scenarios)
     there = {name: {s.session for s in found.steps if s.scenario == name} for name in found.scenarios}
     assert there["disk.randread.layer"] == set(range(found.core, found.sessions))
-    assert there["cpu.syscall"] == {1, *range(found.core, found.sessions)}, "what explains is not put off"
+    assert there["cpu.syscall"] == {2, *range(found.core, found.sessions)}, "what explains is not put off"
     assert set(found.thinned) == {"disk.randread.layer", "cpu.syscall"}
     later = Counter(s.session for s in found.steps if (s.scenario, s.arm) == ("disk.randread.layer", "host"))
     assert set(later.values()) == {draft.LATER}
@@ -225,7 +228,8 @@ def start_serves(profile: str) -> Plan:
 def test_a_slow_arms_start_is_asked_all_it_can_tell_before_its_instance_works():
     found = start_serves("quick")
     served = [s for s in found.steps if (s.scenario, s.arm) == ("memory.per_instance", "vm-tcg")]
-    assert {s.session for s in served} == set(range(PROFILES["quick"].slow_sessions))
+    profile = PROFILES["quick"]
+    assert {s.session for s in served} == set(range(0, profile.slow_sessions, profile.every))
     for step in served:
         group = [s for s in found.steps if (s.session, s.group) == (step.session, "net-bridge")]
         assert step.block == 0 and group[0] == step, "its guest has no volume, and has not worked yet"
@@ -241,13 +245,16 @@ def test_where_a_slow_arm_joins_several_visits_each_has_a_start_of_its_own():
 
 
 def test_cheap_slices_that_decide_come_several_times_a_session():
-    for session in range(3):
+    for session in (0, 2):
         visits = Counter(s.scenario for s in quick().steps if (s.session, s.arm) == (session, "host"))
-        assert all(visits[name] >= 3 for name in ("cpu.integer", "memory.bandwidth", "memory.latency"))
+        assert all(
+            visits[name] >= PROFILES["quick"].pairs
+            for name in ("cpu.integer", "memory.bandwidth", "memory.latency")
+        )
 
 
 def test_a_run_looks_after_the_session_its_profile_names_and_smoke_never_does():
-    assert quick().looks == Looks(first=4, last=12)
+    assert quick().looks == Looks(first=4, last=16, core=8)
     assert quick(sessions=3).looks is None
     assert plans.make_plan(PROFILES["smoke"], 1, ARMS, fake_scenarios()).looks is None
 
@@ -288,9 +295,10 @@ def test_primary_metrics_get_more_visits_than_stress_ones_of_equal_cost():
 
 
 def test_slow_arms_attend_the_first_sessions_only():
-    attended = PROFILES["quick"].slow_sessions
-    assert {step.session for step in quick().steps if step.arm == "vm-tcg"} == set(range(attended))
-    assert MIN_SESSIONS <= attended < quick().sessions
+    attended = range(0, PROFILES["quick"].slow_sessions, PROFILES["quick"].every)
+    assert {step.session for step in quick().steps if step.arm == "vm-tcg"} == set(attended)
+    assert len([session for session in attended if session < quick().core]) >= MIN_SESSIONS
+    assert max(attended) < quick().sessions - 1
 
 
 def test_a_profile_leaves_out_what_only_explains_on_slow_arms():
@@ -386,18 +394,39 @@ def test_what_a_slow_arm_cannot_run_takes_no_place_from_what_it_can():
     assert ("vm-tcg", "network.bridge") not in slow
 
 
-def test_a_fast_machine_leaves_every_second_visit_to_those_that_run_by_turns():
+def test_what_runs_by_turns_has_many_sessions_and_what_is_dear_every_second_one():
+    scenarios = [
+        FakeScenario("cpu.integer", "cpu", by_turns=True),
+        FakeScenario("network.throughput.bridge", "network", cost_s=1.0),
+        FakeScenario("startup.first_instruction", "startup", kind="instance", cost_s=0.005),
+    ]
+    found = plans.make_plan(PROFILES["quick"], 1, ARMS, scenarios)
+    assert found.in_core["cpu.integer", "runtime"] == found.in_core["startup.first_instruction", "host"] == 8
+    assert found.in_core["network.throughput.bridge", "runtime"] == 4
+    assert found.in_core["cpu.integer", "vm-tcg"] == found.in_core["startup.first_instruction", "vm-tcg"] == 4
+
+
+def test_what_is_measured_in_any_case_is_the_first_visit_of_each_arm_in_the_sessions_of_a_verdict():
+    scenarios = {s.name: s for s in [FakeScenario("cpu.integer", "cpu", by_turns=True)]}
+    found = plans.make_plan(PROFILES["quick"], 1, ARMS, list(scenarios.values()))
+    always = plans.guarded(found, scenarios)
+    kept = Counter((s.session, s.arm) for s in found.steps if s.order in always)
+    assert set(kept.values()) == {1}
+    assert {session for session, arm in kept if arm == "vm-tcg"} == {0, 2, 4, 6}
+    assert {session for session, arm in kept if arm == "runtime"} == set(range(plans.least_sessions(found)))
+
+
+def test_a_machine_has_visits_apart_from_those_that_run_by_turns():
     scenarios = [FakeScenario("cpu.integer", "cpu", by_turns=True), FakeScenario("disk.image", "disk")]
     arms = fake_arms(runtime="runtime", vm="vm-kvm")
     found = plans.make_plan(PROFILES["quick"], 1, arms, scenarios)
     assert found.by_turns == ("cpu.integer",)
-    for name, share in (("cpu.integer", 2), ("disk.image", 1)):
-        visits = {
-            arm: {
-                (step.session, step.block) for step in found.steps if (step.scenario, step.arm) == (name, arm)
-            }
-            for arm in ("host", "vm-kvm")
-        }
-        assert visits["vm-kvm"] < visits["host"] if share == 2 else visits["vm-kvm"] == visits["host"]
-        first = [len([1 for session, _ in visits[arm] if session == 0]) for arm in ("host", "vm-kvm")]
-        assert first[1] == -(-first[0] // share)
+    turns: dict[tuple[str, int, int], set[str]] = {}
+    for step in found.steps:
+        turns.setdefault((step.scenario, step.session, step.block), set()).add(step.arm)
+    fast = {"host", "host-b", "host-2pct", "runtime", "runtime-b"}
+    in_first = Counter(frozenset(arms) for place, arms in turns.items() if place[:2] == ("cpu.integer", 0))
+    apart = frozenset({"host", "host-b", "vm-kvm"})
+    assert in_first.keys() == {frozenset(fast), apart}
+    assert in_first[frozenset(fast)] == 2 * in_first[apart]
+    assert all(arms == {*fast, "vm-kvm"} for place, arms in turns.items() if place[0] == "disk.image")

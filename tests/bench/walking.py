@@ -11,7 +11,14 @@ from bench.profiles import PROFILES, Profile
 from bench.testing import FakeBackend, FakeClock, fake_arms, fake_run, fake_scenarios
 
 SMALL = msgspec.structs.replace(
-    PROFILES["quick"], sessions=5, first_look=0, max_visits=2, budget_s=1000.0, slow_sessions=4
+    PROFILES["quick"],
+    sessions=5,
+    first_look=0,
+    max_visits=2,
+    budget_s=1000.0,
+    slow_sessions=4,
+    every=1,
+    pairs=4,
 )
 NAMES = {"runtime": "runtime", "vm": "vm-tcg"}
 

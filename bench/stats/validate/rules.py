@@ -20,11 +20,11 @@ from bench.stats.sequential import level
 from bench.stats.validate.study import ALPHA, EDGE, EVEN, LOSS, MARGIN, OFFSETS
 from bench.stats.validate.worlds import DrawnNoise, Generator, World, draw, log_ratios
 
-FIRST, LAST = 4, 12
-FEW, MANY = 5, 9
+FIRST, LAST = 8, 16
+FEW, MANY = 2, 6
 """Pairs of a session before the first look, and after it where pairs are what is noisy."""
 
-PAIRS, GIVEN_UP, COPIES = RULES = ("five pairs, then nine", "given up by noise", "copies count")
+PAIRS, GIVEN_UP, COPIES = RULES = ("two pairs, then six", "given up by noise", "copies count")
 TRUTHS = (LOSS, EDGE, EVEN)
 CORRELATION = 0.05
 """Between a verdict's estimate and what the copies differ by, at most."""
