@@ -47,13 +47,15 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
         return end is not None and self.sessions >= end
 
     def looks_at(self, comparison: Comparison) -> Looks | None:
-        """When looks may decide it: by as many sessions of its own as the run has before its first look. The
-        plan says how many those are, so that they do not depend on the data."""
+        """When looks may decide it, in sessions of its own: from as many as it has before the run's first
+        look, to as many as it can have. The plan says how many those are, so they do not depend on data."""
         if self.looks is None:
             return None
         sides = ((comparison.scenario, arm) for arm in (comparison.arm, comparison.baseline) if arm)
-        own = min((self.in_core[side] for side in sides if side in self.in_core), default=0)
-        return Looks(first=max(self.looks.first, own), last=self.looks.last)
+        core = self.looks.core or self.looks.first
+        planned = [side for side in sides if side in self.ends] if self.in_core else []
+        own = min((self.in_core.get(side, 0) for side in planned), default=core)
+        return Looks(first=max(self.looks.first, own), last=self.looks.last - core + own)
 
     def level(self, alpha: float, comparison: Comparison) -> float:
         """The one-sided level for this comparison's bounds; a joined test gives its share as alpha.

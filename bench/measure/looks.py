@@ -4,10 +4,11 @@ The control arms cost time and decide nothing, so they stay only where an arm th
 baseline while any arm is, a second copy while what it copies is, the positive control until it was found.
 
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
-of the seven sentences about the run's subject, by turns before all others, these before those about other
-systems, and the suite's own questions last; among them the cheapest verdict first. Those out of reach share
-what remains, spread over the sessions that may come, since one more session is worth more than one more visit
-in the same. Each look makes a new forecast. Metrics that only explain get what no open claim can use.
+of the seven sentences those that run by turns, their controls among them, then those about the run's
+subject, then those about other systems, and the suite's own questions last; the cheapest verdict before
+others. Those out of reach share what remains, spread over the sessions that may come, since one more session
+is worth more than one more visit in the same. Each look makes a new forecast. Metrics that only explain get
+what no open claim can use.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         """
         if not self.sentence:
             return 3
-        if self.to_go <= 1 or (self.subject and self.by_turns):
+        if self.by_turns or self.to_go <= 1:
             return 0
-        return 1 if self.subject or self.by_turns else 2
+        return 1 if self.subject else 2
 
     @property
     def session_s(self) -> float:
