@@ -6,9 +6,9 @@ baseline while any arm is, a second copy while what it copies is, the positive c
 What is left of the budget goes where it decides most: scenarios whose next verdict fits into it come first,
 of the seven sentences those that run by turns, their controls among them, then those about the run's
 subject, then those about other systems, and the suite's own questions last; the cheapest verdict before
-others. Those out of reach share what remains, spread over the sessions that may come, since one more session
-is worth more than one more visit in the same. Each look makes a new forecast. Metrics that only explain get
-what no open claim can use.
+others. Those out of reach share what remains, half of it where verdicts that fit come after them, spread
+over the sessions that may come, since one more session is worth more than one more visit in the same. Each
+look makes a new forecast. Metrics that only explain get what no open claim can use.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from bench.model import Plan
+
+BEHIND = 0.5
+"""Of the time that would go to what does not fit: for verdicts in reach that come after it."""
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,14 +87,16 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     """
     ordered = sorted(candidates, key=lambda one: (one.reach_s, one.session_s, one.scenario))
     given: dict[str, int] = {}
+    all_whole = True
     for tier in range(4):
         mine = [one for one in ordered if one.primary and one.tier == tier]
-        found, whole = _tier(mine, left_s, sessions_left)
+        behind = any(one.primary and one.tier > tier and one.to_go <= sessions_left for one in ordered)
+        beyond = (1.0 - BEHIND if behind else 1.0) if all_whole else 0.0
+        found, whole = _tier(mine, left_s, sessions_left, beyond)
         given |= found
         left_s -= _spent(mine, found, sessions_left)
-        if not whole:
-            break
-    else:
+        all_whole = all_whole and whole
+    if all_whole:
         given |= _share([one for one in ordered if not one.primary], left_s, sessions_left)
     primary = [one for one in ordered if one.primary]
     if primary and not any(one.scenario in given for one in primary):
@@ -100,9 +105,13 @@ def allocate(candidates: Iterable[Candidate], left_s: float, sessions_left: int)
     return given
 
 
-def _tier(ordered: Sequence[Candidate], left_s: float, sessions_left: int) -> tuple[dict[str, int], bool]:
-    """Blocks of those that decide alike much, nearest verdict first, and whether all have what they ask
-    for."""
+def _tier(
+    ordered: Sequence[Candidate], left_s: float, sessions_left: int, beyond_share: float
+) -> tuple[dict[str, int], bool]:
+    """Blocks of those that decide alike much, nearest verdict first, and whether all have what they ask for.
+
+    beyond_share: of the time that verdicts in reach leave, for those that do not fit.
+    """
     near: list[Candidate] = []
     beyond: list[Candidate] = []
     need_s = 0.0
@@ -110,7 +119,7 @@ def _tier(ordered: Sequence[Candidate], left_s: float, sessions_left: int) -> tu
         fits = one.to_go <= sessions_left and need_s + one.reach_s <= left_s
         (near if fits else beyond).append(one)
         need_s += one.reach_s if fits else 0.0
-    shared = _share(beyond, left_s - need_s, sessions_left)
+    shared = _share(beyond, beyond_share * (left_s - need_s), sessions_left)
     if any(shared.get(one.scenario, 0) < one.blocks for one in beyond):
         return {one.scenario: one.blocks for one in near} | shared, False
     # Time that these verdicts do not ask for by the forecast makes them the surer.

@@ -79,7 +79,7 @@ def test_what_is_in_reach_is_visited_in_full_the_cheapest_first():
 
 def test_what_is_open_about_other_systems_waits_for_the_runs_subject_unless_it_is_nearly_decided():
     subject = candidate("subject", to_go=5, block_s=4)
-    other = msgspec.structs.replace(candidate("other", to_go=2), subject=False, by_turns=False)
+    other = msgspec.structs.replace(candidate("other", to_go=2, block_s=8), subject=False, by_turns=False)
     assert allocate([subject, other], 60, 5).keys() == {"subject"}
     nearly = msgspec.structs.replace(other, to_go=1.0)
     assert allocate([subject, nearly], 60, 5)["other"] == 4
@@ -88,9 +88,18 @@ def test_what_is_open_about_other_systems_waits_for_the_runs_subject_unless_it_i
 
 def test_what_runs_by_turns_comes_before_what_a_forecast_promises_sooner():
     turns = candidate("turns", to_go=5, block_s=4)
-    other = msgspec.structs.replace(candidate("other", to_go=2), by_turns=False)
+    other = msgspec.structs.replace(candidate("other", to_go=2, block_s=8), by_turns=False)
     assert allocate([turns, other], 60, 5).keys() == {"turns"}
     assert allocate([turns, other], 600, 5).keys() == {"turns", "other"}
+
+
+def test_what_is_out_of_reach_leaves_half_to_the_verdicts_behind_it():
+    far = candidate("far", to_go=math.inf, block_s=2, blocks=6)
+    near = msgspec.structs.replace(candidate("near", to_go=2, block_s=1), by_turns=False)
+    assert allocate([far, near], 60, 5) == {"far": 3, "near": 4}
+    assert allocate([far], 60, 5) == {"far": 6}
+    hopeless = msgspec.structs.replace(candidate("hopeless", to_go=math.inf), by_turns=False)
+    assert allocate([far, near, hopeless], 60, 5).keys() == {"far", "near"}
 
 
 def test_the_subject_of_a_run_is_the_system_with_a_second_copy_and_without_one_each():
