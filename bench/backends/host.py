@@ -205,9 +205,15 @@ class HostInstance(StreamedPrograms):
         if self._own_root:
             stack.callback(owned.remove_mount, self._root)
         super()._release(stack)
-        if self._main is not None:
-            stack.callback(self._main.wait)
-        stack.callback(processes.kill_all, self._members, "host instance")
+        stack.callback(self._end)
+
+    def _end(self) -> None:
+        """Kill all processes, and the main one also if Ctrl-C comes in the middle: it is waited for."""
+        try:
+            processes.kill_all(self._members, "host instance")
+        finally:
+            if self._main is not None:
+                self._main.kill_and_wait()
 
     def _start(self, argv: Sequence[str]) -> StartRecord:
         requested_ns = time.monotonic_ns()

@@ -51,6 +51,12 @@ class HostChild:
         if self.on_kill:
             self.on_kill()
 
+    def kill_and_wait(self) -> int:
+        """Kill it alone, if it has not ended, and reap it."""
+        if not self.ended():
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        return self.wait()
+
     def _close(self) -> None:
         if self.pidfd >= 0:
             os.close(self.pidfd)
